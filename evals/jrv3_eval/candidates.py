@@ -1,0 +1,201 @@
+"""Candidate sets: what a first stage hands to a reranker, as an immutable, hashed artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .errors import DataError
+from .paths import atomic_path
+
+FORMAT = 1
+MANIFEST = b"jrv3_eval.candidates"
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """Per query the ordered candidate documents and their first-stage scores.
+
+    qids: n queries. offsets: int64 [n + 1]; query i has the entries offsets[i]:offsets[i+1]
+    of docids (Arrow strings) and scores (float32), best first under the tie rule (score
+    descending, then document id descending). Lists may be short or empty.
+    depth: how many were asked for. dataset: fingerprint of the collection.
+    """
+
+    qids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    docids: pa.Array
+    scores: NDArray[np.float32]
+    first_stage: str
+    depth: int
+    dataset: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.qids)
+
+    def of(self, index: int) -> tuple[list[str], NDArray[np.float32]]:
+        """Document ids and scores of the query at `index`, best first."""
+        start, end = int(self.offsets[index]), int(self.offsets[index + 1])
+        return self.docids.slice(start, end - start).to_pylist(), self.scores[start:end]
+
+    @cached_property
+    def hash(self) -> str:
+        """Hex SHA-256 over query ids and ordered document ids: what a reranker is given.
+
+        First-stage scores are left out: they differ in the last bit between machines, and
+        no reranker sees them.
+        """
+        sha = hashlib.sha256()
+        for index, qid in enumerate(self.qids):
+            docids, _ = self.of(index)
+            for part in (qid, *docids):
+                sha.update(part.encode("utf-8", "surrogatepass") + b"\0")
+            sha.update(b"\n")
+        return sha.hexdigest()
+
+    def select(self, qids: Sequence[str]) -> CandidateSet:
+        """The same set for these queries only, in this order."""
+        position = {qid: index for index, qid in enumerate(self.qids)}
+        lists = (self.of(position[qid]) for qid in qids)
+        return self._with_lists(qids, lists, self.depth)
+
+    def cut(self, depth: int) -> CandidateSet:
+        """The best `depth` of every list."""
+        if depth == self.depth:
+            return self
+        lists = ((ids[:depth], scores[:depth]) for ids, scores in map(self.of, range(len(self))))
+        return self._with_lists(self.qids, lists, depth)
+
+    def _with_lists(
+        self,
+        qids: Sequence[str],
+        lists: Iterable[tuple[Sequence[str], NDArray[np.float32]]],
+        depth: int,
+    ) -> CandidateSet:
+        return candidate_set(
+            qids,
+            lists,
+            first_stage=self.first_stage,
+            depth=depth,
+            dataset=self.dataset,
+            settings=self.settings,
+        )
+
+
+def candidate_set(
+    qids: Sequence[str],
+    lists: Iterable[tuple[Sequence[str], NDArray[np.float32]]],
+    *,
+    first_stage: str,
+    depth: int,
+    dataset: str,
+    settings: Mapping[str, Any],
+) -> CandidateSet:
+    """Build a set from one (document ids, scores) pair a query, best first.
+
+    Raises DataError where a list repeats a document or is not in the order of the tie rule.
+    """
+    docids: list[str] = []
+    scores: list[NDArray[np.float32]] = []
+    offsets = [0]
+    for qid, (ids, values) in zip(qids, lists, strict=True):
+        _check_list(qid, ids, values)
+        docids.extend(ids)
+        scores.append(np.asarray(values, dtype=np.float32))
+        offsets.append(len(docids))
+    return CandidateSet(
+        qids=tuple(qids),
+        offsets=np.asarray(offsets, dtype=np.int64),
+        docids=pa.array(docids, pa.string()),
+        scores=np.concatenate(scores) if scores else np.empty(0, np.float32),
+        first_stage=first_stage,
+        depth=depth,
+        dataset=dataset,
+        settings=dict(settings),
+    )
+
+
+def _check_list(qid: str, ids: Sequence[str], scores: NDArray[np.float32]) -> None:
+    if len(set(ids)) != len(ids):
+        repeated = next(docid for docid in ids if list(ids).count(docid) > 1)
+        raise DataError(f"Document {repeated!r} is twice among the candidates of query {qid!r}.")
+    if not np.isfinite(scores).all():
+        raise DataError(f"A candidate of query {qid!r} has a score that is not a number.")
+    pairs = zip(scores.tolist(), ids, strict=True)
+    if any(a < b for a, b in _neighbours(pairs)):
+        raise DataError(f"The candidates of query {qid!r} are not ordered by score, then id.")
+
+
+def _neighbours(
+    pairs: Iterable[tuple[float, str]],
+) -> Iterator[tuple[tuple[float, str], tuple[float, str]]]:
+    iterator = iter(pairs)
+    previous = next(iterator, None)
+    for current in iterator:
+        assert previous is not None
+        yield previous, current
+        previous = current
+
+
+def save_candidates(candidates: CandidateSet, path: Path, *, suite: str, task: str) -> None:
+    """Write the set as Parquet: one row a query, the manifest in the schema's metadata."""
+    manifest = {
+        "format": FORMAT,
+        "suite": suite,
+        "task": task,
+        "first_stage": candidates.first_stage,
+        "settings": dict(candidates.settings),
+        "depth": candidates.depth,
+        "dataset": candidates.dataset,
+        "hash": candidates.hash,
+    }
+    offsets = pa.array(candidates.offsets, pa.int64())
+    table = pa.table(
+        {
+            "qid": pa.array(candidates.qids, pa.string()),
+            "docids": pa.LargeListArray.from_arrays(offsets, candidates.docids),
+            "scores": pa.LargeListArray.from_arrays(offsets, pa.array(candidates.scores)),
+        }
+    ).replace_schema_metadata({MANIFEST: json.dumps(manifest, sort_keys=True).encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def load_candidates(path: Path) -> CandidateSet:
+    """Read a saved set. Raises DataError on another kind of file or a wrong hash."""
+    problem = "The file is not a saved candidate set."
+    step = "name a file that jrv3-eval wrote, or use run:FILE for a TREC run"
+    if not path.is_file():
+        raise DataError("The candidate file does not exist.", where=str(path), next_step=step)
+    try:
+        table = pq.read_table(path)
+        manifest = json.loads((table.schema.metadata or {})[MANIFEST])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(problem, where=str(path), next_step=step) from error
+    lists = zip(table.column("docids").to_pylist(), table.column("scores").to_pylist(), strict=True)
+    candidates = candidate_set(
+        table.column("qid").to_pylist(),
+        ((ids, np.asarray(scores, np.float32)) for ids, scores in lists),
+        first_stage=manifest["first_stage"],
+        depth=manifest["depth"],
+        dataset=manifest["dataset"],
+        settings=manifest["settings"],
+    )
+    if candidates.hash != manifest["hash"]:
+        raise DataError(
+            "The file's content does not have the hash that its manifest states.",
+            where=str(path),
+            next_step="fetch the file again",
+        )
+    return candidates

@@ -1,0 +1,14 @@
+"""Texts to vectors, once: the encoder, and the cache that the dense parts share."""
+
+from .cache import GROUP_TEXTS, EmbeddingCache
+from .encoder import EncodedGroup, Encoder, EncoderSettings, Kind, open_encoder
+
+__all__ = [
+    "GROUP_TEXTS",
+    "EmbeddingCache",
+    "EncodedGroup",
+    "Encoder",
+    "EncoderSettings",
+    "Kind",
+    "open_encoder",
+]
