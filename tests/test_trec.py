@@ -98,13 +98,13 @@ def test_an_empty_run_has_no_query(file: Path) -> None:
 def test_a_bad_line_is_named(file: Path, line: str, what: str) -> None:
     text = f"# header\nq1 Q0 a 1 2.0 tag\n\n{line}\n"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(DataError, match=rf"{what}[\s\S]*file\.txt, line 4"):
+    with pytest.raises(DataError, match=rf"{what}[\s\S]*file\.txt:4"):
         read_run(file)
 
 
 def test_a_repeated_document_far_apart(file: Path) -> None:
     file.write_text("q1 Q0 a 1 3 t\nq2 Q0 a 1 3 t\nq1 Q0 a 2 2 t\n")
-    with pytest.raises(DataError, match="line 3"):
+    with pytest.raises(DataError, match=r"\.txt:3"):
         read_run(file)
 
 
@@ -116,7 +116,7 @@ def test_a_first_line_with_too_few_columns(file: Path) -> None:
 
 def test_an_empty_id_between_tabs(file: Path) -> None:
     file.write_text("q\tQ0\ta\t1\t2\tt\n\tQ0\tb\t1\t2\tt\n")
-    with pytest.raises(DataError, match=r"Expected 6 columns, found 5[\s\S]*line 2"):
+    with pytest.raises(DataError, match=r"Expected 6 columns, found 5[\s\S]*\.txt:2"):
         read_run(file)
 
 
@@ -227,5 +227,5 @@ def test_a_judgement_repeated_unchanged_counts_once(file: Path) -> None:
 )
 def test_a_bad_judgement_is_named(file: Path, line: str, what: str) -> None:
     file.write_text(f"query-id\tcorpus-id\tscore\nq1\ta\t1\n{line}\n")
-    with pytest.raises(DataError, match=rf"{what}[\s\S]*line 3"):
+    with pytest.raises(DataError, match=rf"{what}[\s\S]*\.txt:3"):
         read_qrels(file)

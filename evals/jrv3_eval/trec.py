@@ -173,7 +173,7 @@ def _whole(field: bytes) -> int:
 
 
 def _at(path: str | Path, number: int, what: str) -> DataError:
-    return DataError(what, where=f"{path}, line {number}", next_step="correct or remove the line")
+    return DataError(what, where=f"{path}:{number}", next_step="correct or remove the line")
 
 
 def _broken(

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..device import check_dtype, computing_versions, quiet_loading, resolve_device, torch_dtype
+from ..device import (
+    check_dtype,
+    computing_versions,
+    device_kind,
+    quiet_loading,
+    resolve_device,
+    torch_dtype,
+)
 from ..errors import CheckpointError, MissingExtraError, UsageError
 from ..hashing import digest_json
 
@@ -34,7 +41,9 @@ class EncoderSettings(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
     max_length: int | None = Field(None, ge=4, description="tokens a text; default: the model's")
-    batch_size: int = Field(32, ge=1, description="texts in one forward pass")
+    batch_size: int | None = Field(
+        None, ge=1, description="texts in one forward pass; default: 8 on a CPU, else 64"
+    )
     normalize: bool = Field(True, description="unit vectors, so that a dot product is a cosine")
     query_prompt: str | None = Field(None, description="before a query; default: the model's")
     document_prompt: str | None = Field(None, description="before a document; default: the model's")
@@ -77,6 +86,8 @@ class Encoder:
             "query_prompt": own.get("query") or "",
             "document_prompt": document,
             "max_length": _own_max_length(checkpoint),
+            # Small batches pad less and stay in a CPU's cache; an accelerator wants large ones.
+            "batch_size": 8 if device_kind(chosen.device) == "cpu" else 64,
         }
         missing = {k: v for k, v in defaults.items() if getattr(chosen, k) is None}
         self.checkpoint = checkpoint

@@ -10,8 +10,7 @@ from typing import IO, Any, Literal
 
 from ..collection import Document, Judgement, RawDataset
 from ..errors import DataError
-
-TSV_COLUMNS = 3
+from ..trec import read_qrels
 
 
 def open_folder(folder: Path, split: str) -> RawDataset:
@@ -99,20 +98,25 @@ def _text_field(value: dict[str, Any], field: str, where: str, *, required: bool
             where=where,
             next_step="each line must be one JSON object with _id and text",
         )
-    return content
+    # A lone surrogate (from a broken escape) is no character and could not be stored.
+    return content if content.isascii() else content.encode("utf-8", "replace").decode()
 
 
 def _identifier(value: dict[str, Any], where: str) -> str:
     identifier = value.get("_id")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         return str(identifier)
-    if not isinstance(identifier, str) or not identifier:
+    if not isinstance(identifier, str) or not identifier or _has_surrogate(identifier):
         raise DataError(
             "The field '_id' is missing, empty or not a text.",
             where=where,
             next_step="give every line an _id",
         )
     return identifier
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _documents(path: Path) -> Iterator[Document]:
@@ -132,26 +136,10 @@ def _queries(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _judgements(path: Path) -> Iterator[Judgement]:
-    """Lines of a BEIR qrels file; a first line without a whole-number score is its header."""
-    for number, line in _lines(path):
-        fields = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
-        if number == 1 and not _is_integer(fields[-1]):
-            continue
-        if len(fields) != TSV_COLUMNS or not _is_integer(fields[2]):
-            raise DataError(
-                "The line is not `query-id TAB corpus-id TAB score` with a whole-number score.",
-                where=f"{path}:{number}",
-                next_step="TREC qrels with four columns must be rewritten as three",
-            )
-        yield Judgement(fields[0], fields[1], int(fields[2]))
-
-
-def _is_integer(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True
+    qrels = read_qrels(path)
+    for qid in qrels.qids:
+        for docid, relevance in qrels.of(qid).items():
+            yield Judgement(qid, docid, relevance)
 
 
 def _locate(path: Path, kind: str, identifier: str) -> str:
