@@ -1,0 +1,27 @@
+"""Rerankers: the protocol, the registry of families, and the families themselves."""
+
+from .protocol import (
+    CountsTokens,
+    Family,
+    PlansAhead,
+    RankingRequest,
+    Reranker,
+    RerankerInfo,
+    RerankerSettings,
+    Usage,
+)
+from .registry import families, open_reranker, parse_settings
+
+__all__ = [
+    "CountsTokens",
+    "Family",
+    "PlansAhead",
+    "RankingRequest",
+    "Reranker",
+    "RerankerInfo",
+    "RerankerSettings",
+    "Usage",
+    "families",
+    "open_reranker",
+    "parse_settings",
+]
