@@ -1,0 +1,1 @@
+"""The run: from pending work to scores."""
