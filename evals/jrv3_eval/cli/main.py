@@ -1,0 +1,104 @@
+"""The command line: one file a command; every suite card is a command of its own."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..errors import Jrv3EvalError
+
+SUITE_COMMAND = "SUITE"
+
+
+class SuiteGroup(TyperGroup):
+    """A name that is no other command is taken as a suite's name."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, else the suite command under that name."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None and cmd_name != SUITE_COMMAND:
+            return own
+        command = copy.copy(super().get_command(ctx, SUITE_COMMAND))
+        if command is not None:
+            command.name = cmd_name
+            command.hidden = False
+            command.short_help = _shipped_suites().get(cmd_name)
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. A user's error is printed without a traceback and exits with 2."""
+        try:
+            return super().invoke(ctx)
+        except Jrv3EvalError as error:
+            sys.stderr.write(f"error: {error}\n")
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            sys.stderr.write(
+                "\ninterrupted: finished batches are stored; run the same command to continue\n"
+            )
+            raise typer.Exit(130) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Shipped suites first, then the other commands."""
+        others = [name for name in super().list_commands(ctx) if name != SUITE_COMMAND]
+        return [*_shipped_suites(), *others]
+
+
+def _shipped_suites() -> dict[str, str]:
+    """Suite names and titles, read without validating the cards (--help must be quick)."""
+    import re
+
+    from ..paths import shipped
+
+    titles = {}
+    for path in sorted(shipped("tasks").glob("*.yaml")):
+        found = re.search(r"^title: *\"?(.*?)\"?$", path.read_text(encoding="utf-8"), re.M)
+        titles[path.stem] = found[1] if found else "an evaluation suite"
+    return titles
+
+
+app = typer.Typer(
+    cls=SuiteGroup,
+    name="jrv3-eval",
+    help="Judge a document reranker the way its paper was judged, and trust the number.",
+    epilog="Start with: jrv3-eval demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"jrv3-eval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def _register() -> None:
+    from . import candidates, models, suite, tasks
+
+    app.command(SUITE_COMMAND, help=suite.HELP)(suite.run_suite)
+    app.command("tasks")(tasks.list_tasks)
+    app.command("models")(models.list_models)
+    app.add_typer(candidates.app, name="candidates")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    _register()
+    app(prog_name="jrv3-eval")

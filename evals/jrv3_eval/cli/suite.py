@@ -1,0 +1,118 @@
+"""`jrv3-eval SUITE`: evaluate models on a suite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from ..record import TaskResult
+
+HELP = "Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."
+
+
+def run_suite(
+    ctx: typer.Context,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A folder, a hub id, family:target, none, oracle or random:SEED. Repeatable.",
+            show_default="the suite's own",
+        ),
+    ] = None,
+    tasks: Annotated[
+        str, typer.Option(help="Only these tasks, separated by commas.", show_default="all")
+    ] = "",
+    languages: Annotated[
+        str, typer.Option(help="Only these languages, separated by commas.", show_default="all")
+    ] = "",
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            help="bm25, bm25:k1=0.9,b=0.4, dense:MODEL, run:FILE or candidates:FILE.",
+            show_default="the suite's own",
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(help="Candidates a query.", min=1, show_default="the suite's own"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Only N queries, by a stable sample. The result says so.", min=1),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the reranker, key=value. Repeatable."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where records go.")] = Path("results/runs"),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Local copies: a folder TASK or SUITE-TASK for each task."),
+    ] = None,
+    tasks_dir: Annotated[
+        Path | None, typer.Option(help="A folder with your own task cards (*.yaml).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the list of records instead of the table.")
+    ] = False,
+) -> None:
+    """Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."""
+    _check_name(ctx, tasks_dir)
+    from ..evaluate import Options, evaluate
+
+    options = Options(
+        tasks=split_names(tasks),
+        languages=split_names(languages),
+        first_stage=first_stage,
+        depth=depth,
+        limit=limit,
+        results=results,
+        data_dir=data_dir,
+        tasks_dir=tasks_dir,
+        settings={"device": device, **_settings(setting or [])},
+    )
+    outcome = evaluate(str(ctx.info_name), model, options)
+    if as_json:
+        typer.echo(json.dumps([result.to_json() for result in outcome], indent=2))
+    else:
+        _print(outcome, results)
+
+
+def _check_name(ctx: typer.Context, tasks_dir: Path | None) -> None:
+    """Refuse a name that is neither a command nor a suite, before anything heavy is imported."""
+    from ..cards import suite_files
+
+    suites = suite_files(tasks_dir)
+    if ctx.info_name not in suites:
+        group = ctx.parent.command if ctx.parent else None
+        commands = set(getattr(group, "commands", {})) - {"SUITE"}
+        raise unknown("command or suite", str(ctx.info_name), {*suites, *commands})
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(
+                f"The setting {pair!r} is not key=value.", next_step="--set max_length=512"
+            )
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _print(outcome: list[TaskResult], results: Path) -> None:
+    from ..console import print_results
+
+    print_results(outcome, results)

@@ -1,0 +1,239 @@
+"""The record of one evaluation: a JSON a (model, task), its run and per-query values beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from .hashing import digest_json
+from .metrics import Run
+from .paths import atomic_path
+
+SCHEMA = 1
+JsonMapping = dict[str, Any]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetPart(_Part):
+    """Which data. missing_judged: distinct judged documents that the corpus has not."""
+
+    fingerprint: str
+    revision: str | None
+    split: str
+    documents: int
+    queries: int
+    judgements: int
+    missing_judged: int
+    duplicate_documents: int
+    empty_documents: int
+
+
+class CandidatesPart(_Part):
+    """Which candidates, and how good the best order of them could be.
+
+    empty: queries without a candidate; they score 0. documents: over all lists.
+    """
+
+    first_stage: str
+    settings: JsonMapping
+    depth: int
+    hash: str
+    documents: int
+    empty: int
+    metrics: dict[str, float]
+    oracle: dict[str, float]
+
+
+class RerankerPart(_Part):
+    """Which reranker. weights is None for a baseline."""
+
+    name: str
+    family: str
+    listwise: bool
+    revision: str | None
+    weights: str | None
+    settings: JsonMapping
+
+
+class Difference(_Part):
+    """A paired difference of means with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class TiesPart(_Part):
+    """queries: share with a tie across rank 10. lowest, highest: nDCG@10 that ties allow."""
+
+    queries: float
+    lowest: float
+    highest: float
+
+
+class TruncatedPart(_Part):
+    """Shares of documents and queries that were cut to fit the model."""
+
+    documents: float
+    queries: float
+
+
+class LatencyPart(_Part):
+    """Milliseconds a query: its share, by documents, of the batch that it was scored in."""
+
+    p50: float | None
+    p95: float | None
+
+
+class CostPart(_Part):
+    """What scoring took, as measured when it was scored; model_calls and cached are this run's."""
+
+    seconds: float
+    documents_per_s: float | None
+    tokens_per_s: float | None
+    latency_ms: LatencyPart
+    peak_memory_bytes: int
+    model_calls: int
+    cached: int
+
+
+class EnvironmentPart(_Part):
+    """Where and how the command ran."""
+
+    versions: dict[str, str]
+    hardware: JsonMapping
+    command: str
+    seed: int
+    started: str
+
+
+class TaskResult(_Part):
+    """All that is needed to repeat and to judge one number. Scores are fractions.
+
+    Byte-identical for the same work, but for `cost` and `environment`.
+    """
+
+    schema_: int = SCHEMA
+    suite: str
+    task: str
+    language: str
+    dataset: DatasetPart
+    primary_metric: str
+    limit: int | None
+    order: str
+    candidates: CandidatesPart
+    reranker: RerankerPart
+    metrics: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    difference: dict[str, Difference]
+    headroom: float | None
+    ties: TiesPart
+    truncated: TruncatedPart
+    cost: CostPart
+    environment: EnvironmentPart
+
+    def to_json(self) -> JsonMapping:
+        """The record as other tools read it; the key is `schema`."""
+        content = self.model_dump(mode="json")
+        return {"schema": content.pop("schema_"), **content}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TaskResult:
+        """Read a record back. Raises pydantic.ValidationError where it is not one."""
+        rest = {key: value for key, value in content.items() if key != "schema"}
+        return cls.model_validate({"schema_": content.get("schema"), **rest})
+
+    def folder(self) -> Path:
+        """Where it lands under the results folder: nothing overwrites other settings' results."""
+        weights = (self.reranker.weights or "baseline")[:8]
+        order = "" if self.order == "first-stage" else f"-{_plain(self.order)}"
+        limit = "" if self.limit is None else f"-limit{self.limit}"
+        settings = digest_json([self.reranker.family, self.reranker.settings])[:8]
+        return Path(
+            f"{_plain(self.reranker.name)}@{weights}",
+            f"{_plain(self.candidates.first_stage)}-{self.candidates.hash[:8]}"
+            f"-d{self.candidates.depth}{order}{limit}-{settings}",
+            self.suite,
+        )
+
+
+@dataclass(frozen=True)
+class PerQuery:
+    """Values a judged query: reranked, first stage and oracle; arrays aligned with qids."""
+
+    qids: tuple[str, ...]
+    candidates: NDArray[np.int64]
+    reranked: Mapping[str, NDArray[np.float64]]
+    first_stage: NDArray[np.float64]
+    oracle: NDArray[np.float64]
+
+
+def write_result(results: Path, result: TaskResult, run: Run, per_query: PerQuery) -> Path:
+    """Write the record, `.run.gz` and `.queries.parquet`; returns the record's path.
+
+    The record comes last: where it stands, the other two are complete.
+    """
+    folder = results / result.folder()
+    _write_run(folder / f"{result.task}.run.gz", result, run)
+    _write_per_query(folder / f"{result.task}.queries.parquet", per_query, result.primary_metric)
+    record = folder / f"{result.task}.json"
+    with atomic_path(record) as temporary:
+        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return record
+
+
+def _write_run(path: Path, result: TaskResult, run: Run) -> None:
+    from .trec import write_run
+
+    # ir_metadata (Breuer et al. 2022): what the run is, as comment lines before it.
+    header = {
+        "tag": result.reranker.name,
+        "platform": {"software": "jrv3-eval"},
+        "method": {
+            "reranker": result.reranker.model_dump(mode="json"),
+            "first_stage": result.candidates.first_stage,
+            "candidates": result.candidates.hash,
+            "depth": result.candidates.depth,
+            "order": result.order,
+        },
+        "data": {
+            "suite": result.suite,
+            "task": result.task,
+            "dataset": result.dataset.fingerprint,
+        },
+    }
+    lines = yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines()
+    write_run(path, run, tag=_plain(result.reranker.name), header=lines)
+
+
+def _write_per_query(path: Path, per_query: PerQuery, primary: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "qid": pa.array(per_query.qids, pa.string()),
+        "candidates": per_query.candidates,
+        **per_query.reranked,
+        f"first_stage_{primary}": per_query.first_stage,
+        f"oracle_{primary}": per_query.oracle,
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _plain(name: str) -> str:
+    """A name as one path segment."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
