@@ -65,7 +65,7 @@ def run_suite(
 ) -> None:
     """Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."""
     _check_name(ctx, tasks_dir)
-    from ..evaluate import Options, evaluate
+    from ..evaluation import Options, evaluate_suite
 
     options = Options(
         tasks=split_names(tasks),
@@ -78,7 +78,7 @@ def run_suite(
         tasks_dir=tasks_dir,
         settings={"device": device, **_settings(setting or [])},
     )
-    outcome = evaluate(str(ctx.info_name), model, options)
+    outcome = evaluate_suite(str(ctx.info_name), model or [], options)
     if as_json:
         typer.echo(json.dumps([result.to_json() for result in outcome], indent=2))
     else:

@@ -1,0 +1,130 @@
+"""The main job: load tasks, take candidates, rerank, score, record."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..baselines import Baseline, parse_baseline
+from ..cards import load_suite, select_tasks
+from ..engine.local import score_work
+from ..engine.store import ScoreStore
+from ..engine.work import work_list
+from ..errors import UsageError
+from ..first_stage import open_first_stage
+from ..metrics import warm_up_in_background
+from ..paths import cache_root, check_writable
+from ..progress import document_bar
+from ..record import RerankerPart, TaskResult
+from ..rerankers.protocol import Reranker
+from ..rerankers.registry import open_reranker
+from .judge import Scored, judge
+from .task import Options, Task, prepare_task
+
+__all__ = ["Options", "evaluate", "evaluate_suite"]
+
+DOCUMENTS_PER_BATCH = 400
+
+
+def evaluate(
+    suite: str,
+    model: str | Sequence[str] | None = None,
+    *,
+    tasks: Sequence[str] = (),
+    languages: Sequence[str] = (),
+    first_stage: str | None = None,
+    depth: int | None = None,
+    limit: int | None = None,
+    results: str | Path = "results/runs",
+    data_dir: str | Path | None = None,
+    tasks_dir: str | Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> list[TaskResult]:
+    """Judge models on a suite: one result a (task, model), also written under `results`.
+
+    model: one SPEC or several (a folder, a hub id, `family:target`, `none`, `oracle`,
+    `random:SEED`); None takes the suite's own. What is left out is the suite's own protocol.
+    settings: of the reranker, as `--set` gives them. Raises Jrv3EvalError; bad input never
+    yields a number.
+    """
+    options = Options(
+        tasks=tuple(tasks),
+        languages=tuple(languages),
+        first_stage=first_stage,
+        depth=depth,
+        limit=limit,
+        results=Path(results),
+        data_dir=None if data_dir is None else Path(data_dir),
+        tasks_dir=None if tasks_dir is None else Path(tasks_dir),
+        settings=settings or {},
+    )
+    return evaluate_suite(suite, [model] if isinstance(model, str) else list(model or []), options)
+
+
+def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[TaskResult]:
+    """The same from one value of options, as the command line has them."""
+    loaded = load_suite(suite, options.tasks_dir)
+    specs = list(models)
+    if not specs:
+        if loaded.model is None:
+            raise UsageError(
+                f"Suite {suite!r} has no default model.",
+                next_step="name one: --model DIR, --model HUB-ID, or --model none",
+            )
+        specs = [loaded.model]
+    cards = select_tasks(loaded, options.tasks, options.languages)
+    for name, value in (("depth", options.depth), ("limit", options.limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} must be 1 or more, not {value}.")
+    check_writable(options.results)
+    cache = cache_root()
+    device = options.settings.get("device", "auto")
+    stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
+    # Every name, dataset and candidate set is checked before the first model call.
+    rankers = [parse_baseline(name) or open_reranker(name, options.settings) for name in specs]
+    warm_up = warm_up_in_background()
+    tasks = [prepare_task(loaded, card, stage, options, cache) for card in cards]
+    del stage  # and its model, where it has one
+    results: list[list[TaskResult]] = [[] for _ in tasks]
+    while rankers:
+        ranker = rankers.pop(0)  # a model is let go before the next one loads
+        for task, collected in zip(tasks, results, strict=True):
+            scored, part = _rank(task, ranker, cache)
+            warm_up.join()
+            collected.append(judge(task, part, scored, options))
+    return [result for collected in results for result in collected]
+
+
+def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored, RerankerPart]:
+    started = datetime.datetime.now(datetime.UTC)
+    if isinstance(ranker, Baseline):
+        part = RerankerPart(
+            name=ranker.name,
+            family="baseline",
+            listwise=False,
+            revision=None,
+            weights=None,
+            settings={} if ranker.seed is None else {"seed": ranker.seed},
+        )
+        return Scored(ranker.scores(task.candidates, task.collection.qrels), None, started), part
+    info = ranker.info
+    units = work_list(task.collection, task.candidates)
+    name = f"{task.suite.suite}-{task.card.name}"
+    store_path = cache / "scores" / info.fingerprint[:32] / f"{name}.shard0.sqlite"
+    total = sum(len(unit.request.documents) for unit in units)
+    documents_per_batch = int(info.settings.get("batch_documents") or DOCUMENTS_PER_BATCH)
+    with (
+        ScoreStore(store_path) as store,
+        document_bar(f"{name}  {info.name}", total) as advance,
+    ):
+        work = score_work(units, ranker, store, documents_per_batch, advance)
+    part = RerankerPart(
+        name=info.name,
+        family=info.family,
+        listwise=info.listwise,
+        revision=info.revision,
+        weights=info.weights,
+        settings=dict(info.settings),
+    )
+    return Scored(work.scores, work, started), part

@@ -1,0 +1,157 @@
+"""From scores to a record: metrics beside the first stage's own and the oracle's."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import environment
+from ..baselines import Baseline
+from ..collection import Collection
+from ..engine.local import ScoredWork
+from ..metrics import DEFAULT_METRICS, Evaluation, Run
+from ..metrics import evaluate as evaluate_metrics
+from ..record import (
+    CandidatesPart,
+    CostPart,
+    DatasetPart,
+    Difference,
+    EnvironmentPart,
+    LatencyPart,
+    PerQuery,
+    RerankerPart,
+    TaskResult,
+    TiesPart,
+    TruncatedPart,
+    write_result,
+)
+from ..statistics import SEED, bootstrap_interval
+from .task import Options, Task
+
+ORACLE_METRIC = "ndcg@10"
+NO_HEADROOM = 1e-6
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores aligned with the candidates; work is None for a baseline."""
+
+    scores: list[NDArray[np.float32]]
+    work: ScoredWork | None
+    started: datetime.datetime
+
+
+def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> TaskResult:
+    candidates = task.candidates
+    lists = [candidates.of(index) for index in range(len(candidates))]
+    run = Run.from_ranked(
+        candidates.qids,
+        [(ids, scores) for (ids, _), scores in zip(lists, scored.scores, strict=True)],
+    )
+    metric = task.suite.metric
+    metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, metric)))
+    reranked = evaluate_metrics(task.qrels, run, metrics)
+    first = _baseline_evaluation(task, Baseline("none"), metrics)
+    oracle = _baseline_evaluation(task, Baseline("oracle"), metrics)
+    difference = reranked.per_query[metric] - first.per_query[metric]
+    low, high = bootstrap_interval(difference)
+    room = oracle.means[metric] - first.means[metric]
+    gain = reranked.means[metric] - first.means[metric]
+    counted = {name: reranked.means[name] for name in metrics}
+    result = TaskResult(
+        suite=task.suite.suite,
+        task=task.card.name,
+        language=task.card.language,
+        dataset=_dataset_part(task.collection),
+        primary_metric=metric,
+        limit=options.limit,
+        order="first-stage",
+        candidates=CandidatesPart(
+            first_stage=candidates.first_stage,
+            settings=dict(candidates.settings),
+            depth=candidates.depth,
+            hash=candidates.hash,
+            documents=len(candidates.docids),
+            empty=int((np.diff(candidates.offsets) == 0).sum()),
+            metrics=first.means,
+            oracle={name: oracle.means[name] for name in dict.fromkeys((ORACLE_METRIC, metric))},
+        ),
+        reranker=part,
+        metrics=counted,
+        interval={metric: bootstrap_interval(reranked.per_query[metric])},
+        difference={metric: Difference(value=gain, low=low, high=high)},
+        headroom=gain / room if room >= NO_HEADROOM else None,
+        ties=TiesPart(
+            queries=reranked.ties.queries,
+            lowest=reranked.ties.lowest,
+            highest=reranked.ties.highest,
+        ),
+        truncated=_truncated_part(scored.work, len(candidates)),
+        cost=_cost_part(scored.work),
+        environment=EnvironmentPart(
+            versions=environment.versions(),
+            hardware=environment.hardware(),
+            command=environment.command(),
+            seed=SEED,
+            started=scored.started.isoformat(timespec="seconds"),
+        ),
+    )
+    per_query = PerQuery(
+        qids=reranked.qids,
+        candidates=np.diff(candidates.offsets),
+        reranked=reranked.per_query,
+        first_stage=first.per_query[metric],
+        oracle=oracle.per_query[metric],
+    )
+    write_result(options.results, result, run, per_query)
+    return result
+
+
+def _baseline_evaluation(task: Task, baseline: Baseline, metrics: Sequence[str]) -> Evaluation:
+    scores = baseline.scores(task.candidates, task.collection.qrels)
+    lists = [task.candidates.of(index)[0] for index in range(len(task.candidates))]
+    run = Run.from_ranked(task.candidates.qids, list(zip(lists, scores, strict=True)))
+    return evaluate_metrics(task.qrels, run, metrics)
+
+
+def _dataset_part(collection: Collection) -> DatasetPart:
+    return DatasetPart(
+        fingerprint=collection.fingerprint,
+        revision=collection.revision,
+        split=collection.split,
+        documents=collection.documents,
+        queries=len(collection.queries),
+        judgements=collection.judgements,
+        missing_judged=collection.missing_judged,
+        duplicate_documents=collection.duplicate_documents,
+        empty_documents=collection.empty_documents,
+    )
+
+
+def _truncated_part(work: ScoredWork | None, queries: int) -> TruncatedPart:
+    if work is None or not work.scored_documents:
+        return TruncatedPart(documents=0.0, queries=0.0)
+    scored = sum(len(scores) for scores in work.scores)
+    return TruncatedPart(
+        documents=work.truncated_documents / scored, queries=work.truncated_queries / queries
+    )
+
+
+def _cost_part(work: ScoredWork | None) -> CostPart:
+    seconds = work.seconds if work else 0.0
+    tokens = work.tokens if work else None
+    latencies = work.latencies if work else []
+    p50, p95 = np.percentile(latencies, [50, 95]) * 1000 if latencies else (None, None)
+    return CostPart(
+        seconds=seconds,
+        documents_per_s=work.scored_documents / seconds if work and seconds else None,
+        tokens_per_s=tokens / seconds if tokens is not None and seconds else None,
+        latency_ms=LatencyPart(p50=p50, p95=p95),
+        peak_memory_bytes=environment.peak_memory_bytes(),
+        model_calls=work.model_calls if work else 0,
+        cached=work.cached if work else 0,
+    )

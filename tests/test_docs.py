@@ -1,0 +1,76 @@
+"""The documentation is true: commands exist, the tutorial runs, tables have these columns."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from conftest import Cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(marker: str) -> list[str]:
+    """Contents of the fenced blocks that follow `<!-- marker -->`."""
+    return re.findall(rf"<!-- {re.escape(marker)} -->\n```\w*\n(.*?)```", README, re.S)
+
+
+def commands() -> list[list[str]]:
+    """Every `jrv3-eval ...` line of the README's fenced blocks, as arguments."""
+    found = []
+    for block in re.findall(r"```\w*\n(.*?)```", README, re.S):
+        for line in block.splitlines():
+            if line.startswith("jrv3-eval "):
+                found.append(shlex.split(line)[1:])
+    return found
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_every_option_of_a_command_exists(cli: Cli, arguments: list[str]) -> None:
+    words = [word for word in arguments if not word.startswith("-")]
+    group = words[:2] if words[0] == "candidates" else words[:1]
+    shown = cli(*group, "--help")
+    assert shown.code == 0
+    for option in (word for word in arguments if word.startswith("--")):
+        assert option in shown.out
+
+
+def test_the_tutorial_runs_as_it_stands(cli: Cli, tmp_path: Path) -> None:
+    [files] = blocks("tutorial: files")
+    for part in files.strip().split("\n\n"):
+        name, _, content = part.partition("\n")
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n", encoding="utf-8")
+    [command] = blocks("tutorial: command")
+    done = cli(*shlex.split(command)[1:])
+    assert done.code == 0, done.err
+    assert "rivers" in done.out
+    assert (tmp_path / "results/runs").is_dir()
+
+
+def test_the_demo_table_has_todays_columns(cli: Cli, tasks_dir: Path) -> None:
+    [printed] = blocks("output: jrv3-eval demo")
+    header = next(line for line in printed.splitlines() if "task" in line)
+    now = cli("zoo", "--tasks-dir", tasks_dir, "--model", "none").out
+    today = next(line for line in now.splitlines() if "task" in line)
+
+    def columns(line: str) -> list[str]:
+        return [cell.strip() for cell in line.split("┃")]
+
+    assert columns(header) == columns(today)
+
+
+def test_links_point_to_files() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_shipped_suites_are_named_in_the_readme() -> None:
+    for card in (ROOT / "tasks").glob("*.yaml"):
+        assert f"jrv3-eval {card.stem}" in README
