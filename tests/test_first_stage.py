@@ -20,9 +20,10 @@ from jrv3_eval.errors import DataError, Jrv3EvalError, UsageError
 from jrv3_eval.first_stage import open_first_stage, take_candidates
 from jrv3_eval.first_stage.analysis import analysis_for, split_identifiers
 from jrv3_eval.first_stage.top_k import largest, sort_keys, unpack
-from jrv3_eval.metrics import evaluate_run
+from jrv3_eval.metrics import Qrels, Run, evaluate, evaluate_run
 from jrv3_eval.sources import load_collection
 from jrv3_eval.sources.folder import open_folder
+from trec_eval import assert_equals_pytrec_eval
 
 CARD = TaskCard(name="animals")
 SUITE = Suite(suite="zoo", title="t", tasks=(CARD,))
@@ -98,6 +99,7 @@ def test_options_change_the_scores_and_the_record(animals: Path, cache: Path) ->
     anserini = take("bm25:k1=0.9,b=0.4", collection, cache)
     assert (default.settings["k1"], default.settings["b"]) == (1.5, 0.75)
     assert (anserini.settings["k1"], anserini.settings["b"]) == (0.9, 0.4)
+    assert (default.first_stage, anserini.first_stage) == ("bm25", "bm25:k1=0.9,b=0.4")
     assert default.of(0)[1].tolist() != anserini.of(0)[1].tolist()
 
 
@@ -145,8 +147,10 @@ def test_bm25_agrees_with_mtebs_baseline(
     suite = load_suite("beir")
     card = next(card for card in suite.tasks if card.name == task)
     collection = load_collection(suite, card, cache=cache, data_dir=data)
-    ours = evaluate_run(collection.qrels, run_of(take("bm25", collection, cache, card=card)))
-    assert ours["ndcg@10"] > published - 0.002
+    run = run_of(take("bm25", collection, cache, card=card))
+    ours = evaluate(Qrels.from_dict(collection.qrels), Run.from_dict(run))
+    assert ours.means["ndcg@10"] > published - 0.002
+    assert_equals_pytrec_eval(ours, collection.qrels, run)
 
 
 # --- the cache of candidates --------------------------------------------------------------------

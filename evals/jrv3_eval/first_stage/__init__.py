@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..candidates import CandidateSet, load_candidates, save_candidates
 from ..cards import Suite, TaskCard
@@ -13,6 +13,7 @@ from ..hashing import digest_json
 
 __all__ = ["FirstStage", "open_first_stage", "take_candidates"]
 
+FORMAT = 1  # raised when the same settings would give other candidates
 SPECS = {
     "bm25": "bm25 or bm25:k1=0.9,b=0.4",
     "dense": "dense:MODEL",
@@ -22,7 +23,12 @@ SPECS = {
 
 
 class FirstStage(Protocol):
-    """name: shown in tables and paths. settings: all that can change the candidates."""
+    """name: shown in tables and paths. settings: all that can change the candidates.
+
+    cached: whether its sets are kept in the cache (not those that come from a file).
+    """
+
+    cached: ClassVar[bool]
 
     @property
     def name(self) -> str: ...
@@ -59,6 +65,8 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> FirstSt
 class SavedCandidates:
     """`candidates:FILE`: an imported set; refused where it was built for another dataset."""
 
+    cached: ClassVar[bool] = False
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._loaded = load_candidates(path)
@@ -89,10 +97,10 @@ def take_candidates(
     stage: FirstStage, collection: Collection, suite: Suite, card: TaskCard, depth: int, cache: Path
 ) -> CandidateSet:
     """The stage's candidates, from the cache where bm25 or dense computed them before."""
-    if isinstance(stage, SavedCandidates) or stage.name.startswith("run"):
+    if not stage.cached:
         return stage.retrieve(collection, card, depth)
     key = digest_json(
-        [collection.fingerprint, stage.name, stage.settings(card), depth, card.self_retrieval]
+        [FORMAT, collection.fingerprint, stage.settings(card), depth, card.self_retrieval]
     )
     path = cache / "candidates" / f"{suite.suite}-{card.name}-{key[:32]}.parquet"
     if path.is_file():

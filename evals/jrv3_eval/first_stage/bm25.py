@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,13 @@ class BM25:
 
     k1: float = 1.5
     b: float = 0.75
-    name: str = "bm25"
+    cached: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """`bm25`, with its options where they are not the defaults."""
+        default = (self.k1, self.b) == (BM25.k1, BM25.b)
+        return "bm25" if default else f"bm25:k1={self.k1:g},b={self.b:g}"
 
     def settings(self, card: TaskCard) -> dict[str, Any]:
         """All that can change the candidates."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ class Dense:
     Embeddings are cached by weights and text; the search is exact, and memory grows with the
     candidates, not with the corpus.
     """
+
+    cached: ClassVar[bool] = True
 
     def __init__(self, target: str, *, cache: Path, device: str) -> None:
         encoder = open_encoder(target, EncoderSettings(device=device))

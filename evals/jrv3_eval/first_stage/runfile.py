@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ class RunFile:
     """`run:FILE`, gzipped or not."""
 
     path: Path
+    cached: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics.order import ascending_bits
+
 
 def sort_keys(scores: NDArray[np.float32], rank: NDArray[np.int32]) -> NDArray[np.uint64]:
     """One uint64 a document whose order is the tie rule's: score, then document id.
 
     scores: float32 [..., n], finite. rank: int32 [n], position of each id in byte order.
-    The float's bits are mapped to an unsigned integer of the same order.
     """
-    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 turns -0.0 into 0.0
-    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return (ordered.astype(np.uint64) << np.uint64(32)) | rank.astype(np.uint64)
+    return (ascending_bits(scores).astype(np.uint64) << np.uint64(32)) | rank.astype(np.uint64)
 
 
 def largest(keys: NDArray[np.uint64], k: int) -> NDArray[np.uint64]:

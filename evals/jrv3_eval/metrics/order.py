@@ -30,7 +30,7 @@ def rank_lists_by_rule(
     Returns int64 row numbers, shape (rows,), each list in its own place and best first.
     """
     lists = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
-    keys = (lists << np.uint64(32)) | _descending_bits(scores)
+    keys = (lists << np.uint64(32)) | (~ascending_bits(scores)).astype(np.uint64)
     order = np.argsort(keys)
     begins, ends = _tied(keys[order])
     pairs = ends - begins == 2
@@ -54,12 +54,12 @@ def tie_groups(scores: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArr
     return np.cumsum(new) - 1
 
 
-def _descending_bits(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Unsigned integers that sort ascending as the float32 scores sort descending."""
+def ascending_bits(scores: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Unsigned integers (uint32, same shape) that sort as the finite float32 scores do."""
     # Adding zero turns -0.0 into 0.0: they are equal as scores, but not as bits.
     bits = (scores + np.float32(0)).view(np.uint32)
     negative = bits >> np.uint32(31) == 1
-    return np.where(negative, bits, ~(bits | np.uint32(1 << 31))).astype(np.uint64)
+    return np.where(negative, ~bits, bits | np.uint32(1 << 31))
 
 
 def _tied(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
