@@ -16,6 +16,7 @@ from jrv3_eval.engine.store import ScoreStore
 from jrv3_eval.engine.work import Unit, plan_batches
 from jrv3_eval.errors import ScoreError, StorageError
 from jrv3_eval.hashing import hash_text
+from jrv3_eval.progress import Bar
 from jrv3_eval.rerankers.protocol import RankingRequest
 
 
@@ -31,7 +32,7 @@ def work(
     path: Path, reranker: FakeReranker, units: list[Unit] = WORK, batch: int = 4
 ) -> ScoredWork:
     with ScoreStore(path) as store:
-        return score_work(units, reranker, store, batch, lambda _: None)
+        return score_work(units, reranker, store, batch, Bar())
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_a_full_disk_keeps_what_was_committed(path: Path) -> None:
 
     big = [unit(f"q{i}", 3000) for i in range(4)]
     with Filling(path) as store, pytest.raises(StorageError, match="The disk is full"):
-        score_work(big, FakeReranker(), store, 1, lambda _: None)
+        score_work(big, FakeReranker(), store, 1, Bar())
     resumed = FakeReranker()
     assert work(path, resumed, big, batch=1).cached == 2
     assert resumed.calls == [["q2"], ["q3"]]

@@ -450,6 +450,18 @@ def test_an_installed_package_serves(cache: Path) -> None:
     assert collection.revision.lower().startswith("pyyaml")
 
 
+@pytest.mark.parametrize("file", ["meta.json", "corpus.arrow", "queries.arrow", "rank.npy"])
+def test_a_damaged_cache_is_built_again(animals: Path, cache: Path, file: str) -> None:
+    whole = load(animals, cache)
+    path = whole.folder / file
+    path.write_bytes(path.read_bytes()[:20])
+    again = load(animals, cache)
+    assert again.fingerprint == whole.fingerprint
+    assert again.texts(again.rows(["cat"])) == [DOCUMENTS["cat"]]
+    path.unlink()
+    assert load(animals, cache).fingerprint == whole.fingerprint
+
+
 def test_meta_is_json(animals: Path, cache: Path) -> None:
     collection = load(animals, cache)
     assert json.loads((collection.folder / "meta.json").read_text())["documents"] == 6

@@ -130,13 +130,17 @@ def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collectio
     """
     key = digest_json([FORMAT, raw.identity, join, split])
     folder = cache / "collections" / key[:32]
-    if not (folder / "meta.json").exists():
-        _build(raw, join, split, folder)
+    if folder.exists():
+        try:
+            return open_collection(folder)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            shutil.rmtree(folder, ignore_errors=True)  # damaged: built again
+    _build(raw, join, split, folder)
     return open_collection(folder)
 
 
 def open_collection(folder: Path) -> Collection:
-    """Open a cached collection folder."""
+    """Open a cached collection folder. Raises one of several errors where it is damaged."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     queries = pa.ipc.open_file(folder / "queries.arrow").read_all()
     qrels: dict[str, dict[str, int]] = {}
@@ -145,7 +149,10 @@ def open_collection(folder: Path) -> Collection:
     for qid, docid, relevance in zip(*columns, strict=True):
         qrels.setdefault(qid, {})[docid] = relevance
     pairs = zip(queries.column("qid").to_pylist(), queries.column("text").to_pylist(), strict=True)
-    return Collection(folder=folder, queries=dict(pairs), qrels=qrels, **meta)
+    collection = Collection(folder=folder, queries=dict(pairs), qrels=qrels, **meta)
+    if not len(collection.docids) == len(collection.rank) == collection.documents:
+        raise ValueError("the files of the cached collection do not fit together")
+    return collection
 
 
 def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
@@ -155,8 +162,11 @@ def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
         try:
             meta = _write(raw, join, split, work)
             (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-            if not folder.exists():
+            try:
                 work.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process built the same at the same time
+                    raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:

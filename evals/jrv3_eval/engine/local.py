@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError
+from ..progress import Bar
 from ..rerankers.protocol import CountsTokens, PlansAhead, Reranker, Usage
 from .store import ScoreStore, StoredScores
 from .work import Batch, Unit, plan_batches
@@ -44,9 +45,9 @@ def score_work(
     reranker: Reranker,
     store: ScoreStore,
     documents_per_batch: int,
-    advance: Callable[[int], None],
+    bar: Bar,
 ) -> ScoredWork:
-    """Score what the store does not hold. `advance` is told the documents of each batch.
+    """Score what the store does not hold. The bar counts documents.
 
     Raises ScoreError where the reranker breaks its contract, StorageError where the store
     cannot be written or another run holds it.
@@ -59,14 +60,14 @@ def score_work(
         store.acquire()
         pending = _take_stored(pending, store, results)
     cached = len(results)
-    advance(sum(batch.documents for batch in batches) - sum(batch.documents for batch in pending))
+    bar.reused(sum(b.documents for b in batches) - sum(b.documents for b in pending))
     if pending and isinstance(reranker, PlansAhead):
         reranker.prepare([unit.request for batch in batches for unit in batch.units])
     for batch in pending:
         scored = _score_batch(reranker, batch)
         store.write(batch, scored)
         results.update(zip((unit.content for unit in batch.units), scored, strict=True))
-        advance(batch.documents)
+        bar.advance(batch.documents)
     return _collect(units, results, model_calls=len(pending), cached=cached)
 
 

@@ -24,7 +24,7 @@ from .task import Options, Task, prepare_task
 
 __all__ = ["Options", "evaluate", "evaluate_suite"]
 
-DOCUMENTS_PER_BATCH = 400
+DOCUMENTS_PER_BATCH = 200
 
 
 def evaluate(
@@ -116,9 +116,9 @@ def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored,
     documents_per_batch = int(info.settings.get("batch_documents") or DOCUMENTS_PER_BATCH)
     with (
         ScoreStore(store_path) as store,
-        document_bar(f"{name}  {info.name}", total) as advance,
+        document_bar(f"{name}  {info.name}", total) as bar,
     ):
-        work = score_work(units, ranker, store, documents_per_batch, advance)
+        work = score_work(units, ranker, store, documents_per_batch, bar)
     part = RerankerPart(
         name=info.name,
         family=info.family,

@@ -59,7 +59,7 @@ class Dense:
         rank = np.asarray(collection.rank)
         first = 0
         texts = (text for chunk in collection.iter_texts() for text in chunk)
-        with document_bar(f"embed {card.name}", collection.documents) as advance:
+        with document_bar(f"embed {card.name}", collection.documents) as bar:
             for group in self._cache.groups(texts, "document", GROUP_TEXTS):
                 rows = np.arange(first, first + len(group.vectors))
                 for block, keys in enumerate(best):
@@ -72,7 +72,7 @@ class Dense:
                         depth,
                     )
                 first += len(rows)
-                advance(len(rows))
+                bar.advance(len(rows))
         return self._set(collection, card, depth, np.concatenate(best))
 
     def _queries(self, texts: list[str]) -> NDArray[np.float32]:

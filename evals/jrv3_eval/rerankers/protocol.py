@@ -70,7 +70,7 @@ class RerankerSettings(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
     batch_documents: int = Field(
-        400, ge=1, description="documents in one unit of commit (whole queries, at least one)"
+        200, ge=1, description="documents in one unit of commit (whole queries, at least one)"
     )
 
 

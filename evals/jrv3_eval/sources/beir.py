@@ -58,10 +58,10 @@ def _download(source: BeirSource, archive: Path) -> None:
         try:
             with urllib.request.urlopen(source.url, timeout=TIMEOUT_SECONDS) as response:
                 total = int(response.headers.get("Content-Length") or 0)
-                with download_bar(archive.name, total) as advance, temporary.open("wb") as out:
+                with download_bar(archive.name, total) as bar, temporary.open("wb") as out:
                     while chunk := response.read(CHUNK):
                         out.write(chunk)
-                        advance(len(chunk))
+                        bar.advance(len(chunk))
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise DataError(
                 f"The download failed: {error}.",
