@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,20 @@ def test_a_reranker_that_plans_sees_the_whole_list_also_when_it_resumes(path: Pa
     assert longer.calls[0] == ["a"]  # another plan shares nothing with it
 
 
+def test_weights_load_before_the_clock_starts_and_only_if_needed(path: Path) -> None:
+    class Heavy(FakeReranker):
+        loaded = 0
+
+        def load(self) -> None:
+            self.loaded += 1
+            time.sleep(0.3)
+
+    first, second = Heavy(), Heavy()
+    assert work(path, first).seconds < 0.2
+    work(path, second)
+    assert (first.loaded, second.loaded) == (1, 0)
+
+
 # --- faults of a reranker -----------------------------------------------------------------------
 
 
@@ -143,6 +158,7 @@ def test_a_reranker_that_plans_sees_the_whole_list_also_when_it_resumes(path: Pa
         (lambda scores: [s[:-1] for s in scores], r"shape \(2,\) for 3 documents"),
         (lambda scores: [s * np.nan for s in scores], "returned nan for the document at"),
         (lambda scores: [s + np.inf for s in scores], "returned inf for the document at"),
+        (lambda scores: [s.astype(float) + 1e300 for s in scores], "returned inf for the document"),
         (lambda scores: [s[:, None] for s in scores], r"shape \(3, 1\) for 3 documents"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from conftest import QRELS, write_beir
 from jrv3_eval.candidates import CandidateSet
 from jrv3_eval.cards import Suite, TaskCard, load_suite
 from jrv3_eval.collection import Collection, ingest
+from jrv3_eval.embedding import EncodedGroup
 from jrv3_eval.errors import DataError, Jrv3EvalError, UsageError
 from jrv3_eval.first_stage import open_first_stage, take_candidates
 from jrv3_eval.first_stage.analysis import analysis_for, split_identifiers
@@ -233,6 +236,9 @@ def test_a_saved_set_is_refused_for_another_dataset_or_depth(
     assert take(f"candidates:{file}", collection, cache, depth=1).of(0)[0] == ["cat"]
     with pytest.raises(UsageError, match="reach depth 2, but 100"):
         take(f"candidates:{file}", collection, cache)
+    remove = CARD.model_copy(update={"self_retrieval": "remove"})
+    with pytest.raises(DataError, match="built with self_retrieval: keep"):
+        take(f"candidates:{file}", collection, cache, depth=1, card=remove)
     other = write_beir(tmp_path / "other", {"cat": "x"}, {"q1": "x"}, {"q1": {"cat": 1}})
     with pytest.raises(DataError, match="were built for dataset"):
         take(f"candidates:{file}", load(other, cache), cache, depth=1)
@@ -241,18 +247,20 @@ def test_a_saved_set_is_refused_for_another_dataset_or_depth(
 # --- dense --------------------------------------------------------------------------------------
 
 
-def test_dense_search_is_exact_and_merges_chunks(
-    animals: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from jrv3_eval.embedding.encoder import EncodedGroup
+@pytest.fixture
+def whole_number_encoder(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EncodedGroup]:
+    """An encoder of small whole numbers: exact products, many ties, and a count of its texts."""
     from jrv3_eval.first_stage import dense
 
-    def encode(texts: list[str], kind: str = "document") -> EncodedGroup:
-        seeds = [sum(text.encode()) % 5 for text in texts]  # few values, hence many ties
-        vectors = np.stack([np.random.default_rng(seed).normal(size=4) for seed in seeds])
+    def encode(texts: Sequence[str], kind: str = "document") -> EncodedGroup:
+        seeds = [sum(text.encode()) % 5 for text in texts]
+        vectors = np.stack([np.random.default_rng(seed).integers(-3, 4, 4) for seed in seeds])
         zero = np.zeros(len(texts))
+        encoded.extend(texts if kind == "document" else [])
         return EncodedGroup(vectors.astype(np.float32), zero.astype(np.int32), zero.astype(bool))
 
+    encoded: list[str] = []
+    encode.encoded = encoded  # type: ignore[attr-defined]
     fake = SimpleNamespace(
         fingerprint="f" * 64,
         encode=encode,
@@ -260,15 +268,55 @@ def test_dense_search_is_exact_and_merges_chunks(
         recorded_settings={},
         checkpoint=SimpleNamespace(name="fake", revision=None, weights="w" * 64),
     )
-    monkeypatch.setattr(dense, "open_encoder", lambda *_: fake)
-    monkeypatch.setattr(dense, "GROUP_TEXTS", 2)  # three chunks
+    monkeypatch.setattr(dense, "open_checkpoint", lambda _: None)
+    monkeypatch.setattr(dense, "similarity_of", lambda _: "cosine")
+    monkeypatch.setattr(dense, "Encoder", lambda *_: fake)
+    monkeypatch.setattr(dense, "GROUP_TEXTS", 2)  # several chunks
+    return encode
+
+
+def test_dense_search_is_exact_and_merges_chunks(
+    animals: Path, cache: Path, whole_number_encoder: Callable[..., EncodedGroup]
+) -> None:
     collection = load(animals, cache)
     candidates = take("dense:fake", collection, cache, depth=4)
     docids = collection.docids.to_pylist()
-    documents = encode(collection.texts(np.arange(6))).vectors
+    documents = whole_number_encoder(collection.texts(np.arange(6))).vectors
     for index, query in enumerate(collection.queries.values()):
-        scores = documents @ encode([query]).vectors[0]
+        scores = documents @ whole_number_encoder([query], "query").vectors[0]
         pairs = zip(scores.tolist(), docids, strict=True)
         expected = [docid for _, docid in sorted(pairs, reverse=True)]
         assert candidates.of(index)[0] == expected[:4]
     assert set(QRELS) == set(candidates.qids)
+
+
+def test_copies_of_a_text_are_encoded_once_and_tie(
+    tmp_path: Path, cache: Path, whole_number_encoder: Any
+) -> None:
+    documents = {f"d{i}": ["same", "other", "third"][i % 3] for i in range(9)}
+    folder = write_beir(tmp_path / "d", documents, {"d0": "same"}, {"d0": {"d3": 1}})
+    remove = CARD.model_copy(update={"self_retrieval": "remove"})
+    found = take("dense:fake", load(folder, cache), cache, card=remove)
+    docids, scores = found.of(0)
+    assert sorted(docids) == [f"d{i}" for i in range(1, 9)]  # d0 is the query's own
+    by_text = {text: [d for d in docids if documents[d] == text] for text in documents.values()}
+    for copies in by_text.values():
+        assert copies == sorted(copies, reverse=True)
+        assert len({float(scores[docids.index(docid)]) for docid in copies}) == 1
+    assert whole_number_encoder.encoded == ["same", "other", "third"]
+
+
+def test_dense_follows_the_similarity_that_the_checkpoint_declares(
+    tmp_path: Path, cache: Path
+) -> None:
+    from models import write_bi_encoder
+
+    folder = write_bi_encoder(tmp_path / "dot")
+    config = folder / "config_sentence_transformers.json"
+    stored = json.loads(config.read_text()) if config.exists() else {}
+    config.write_text(json.dumps({**stored, "similarity_fn_name": "dot"}))
+    settings = open_first_stage(f"dense:{folder}", cache=cache).settings(CARD)
+    assert (settings["similarity"], settings["normalize"]) == ("dot", False)
+    config.write_text(json.dumps({**stored, "similarity_fn_name": "euclidean"}))
+    with pytest.raises(UsageError, match="euclidean"):
+        open_first_stage(f"dense:{folder}", cache=cache)

@@ -122,7 +122,8 @@ def candidate_set(
         first_stage=first_stage,
         depth=depth,
         dataset=dataset,
-        settings=dict(settings),
+        # In one order, so that a set from the cache leaves the same record as a new one.
+        settings=json.loads(json.dumps(dict(settings), sort_keys=True)),
     )
 
 
@@ -181,18 +182,22 @@ def load_candidates(path: Path) -> CandidateSet:
     try:
         table = pq.read_table(path)
         manifest = json.loads((table.schema.metadata or {})[MANIFEST])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        if manifest["format"] != FORMAT:
+            problem = f"The candidate set has format {manifest['format']}, not {FORMAT}."
+            raise ValueError(problem)
+        columns = (table.column("docids").to_pylist(), table.column("scores").to_pylist())
+        candidates = candidate_set(
+            table.column("qid").to_pylist(),
+            ((ids, np.asarray(scores, np.float32)) for ids, scores in zip(*columns, strict=True)),
+            first_stage=manifest["first_stage"],
+            depth=manifest["depth"],
+            dataset=manifest["dataset"],
+            settings=manifest["settings"],
+        )
+        stated = manifest["hash"]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(problem, where=str(path), next_step=step) from error
-    lists = zip(table.column("docids").to_pylist(), table.column("scores").to_pylist(), strict=True)
-    candidates = candidate_set(
-        table.column("qid").to_pylist(),
-        ((ids, np.asarray(scores, np.float32)) for ids, scores in lists),
-        first_stage=manifest["first_stage"],
-        depth=manifest["depth"],
-        dataset=manifest["dataset"],
-        settings=manifest["settings"],
-    )
-    if candidates.hash != manifest["hash"]:
+    if candidates.hash != stated:
         raise DataError(
             "The file's content does not have the hash that its manifest states.",
             where=str(path),

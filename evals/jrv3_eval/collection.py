@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 from .hashing import TEXT_HASH_BYTES, digest_json, hash_text
-from .paths import storage_error
+from .paths import share, storage_error
 
-FORMAT = 2
+FORMAT = 3
 BATCH_ROWS = 8192
 Join = Literal["title text", "text"]
 
@@ -66,7 +66,7 @@ class RawDataset:
 class Collection:
     """A cached, immutable collection. Rows are corpus positions (int64).
 
-    queries: judged queries only, in file order. qrels: relevance by docid, by qid.
+    queries: judged queries only, sorted by id. qrels: relevance by docid, by qid.
     fingerprint: hex SHA-256 over document ids and joined texts, queries and judgements,
     whatever the order in which the source listed them.
     """
@@ -108,18 +108,37 @@ class Collection:
 
     def texts(self, rows: NDArray[np.int64]) -> list[str]:
         """Joined texts of these rows, read from the memory-mapped file."""
-        taken: list[str] = self._table.column("text").take(pa.array(rows)).to_pylist()
-        return taken
+        return _take(self._table.column("text"), rows)
 
     def text_hashes(self, rows: NDArray[np.int64]) -> list[bytes]:
         """16-byte hashes of the texts of these rows."""
-        taken: list[bytes] = self._table.column("hash").take(pa.array(rows)).to_pylist()
-        return taken
+        return _take(self._table.column("hash"), rows)
+
+    def distinct_texts(self) -> NDArray[np.int64]:
+        """For each row the first row that has the same text (int64 [documents])."""
+        column = self._table.column("hash").combine_chunks()
+        keys = np.frombuffer(column.buffers()[1], f"V{TEXT_HASH_BYTES}")[: len(column)]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        rows: NDArray[np.int64] = first[inverse].astype(np.int64)
+        return rows
 
     def iter_texts(self) -> Iterator[list[str]]:
         """All texts in row order, a few thousand at a time."""
         for chunk in self._table.column("text").chunks:
             yield chunk.to_pylist()
+
+
+def _take(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> list[Any]:
+    """Values at rows, chunk by chunk: Arrow's own take would copy the whole column first."""
+    starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    chunk_of = np.searchsorted(starts, rows, side="right") - 1
+    values: list[Any] = [None] * len(rows)
+    for number in np.unique(chunk_of):
+        places = np.flatnonzero(chunk_of == number)
+        local = pa.array(rows[places] - starts[number])
+        for place, value in zip(places, column.chunk(number).take(local).to_pylist(), strict=True):
+            values[place] = value
+    return values
 
 
 def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collection:
@@ -133,7 +152,7 @@ def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collectio
     if folder.exists():
         try:
             return open_collection(folder)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException):
             shutil.rmtree(folder, ignore_errors=True)  # damaged: built again
     _build(raw, join, split, folder)
     return open_collection(folder)
@@ -162,6 +181,7 @@ def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
         try:
             meta = _write(raw, join, split, work)
             (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+            share(work)
             try:
                 work.rename(folder)
             except OSError:
@@ -228,7 +248,8 @@ def _read_qrels(raw: RawDataset) -> dict[str, dict[str, int]]:
             )
     if not qrels:
         raise DataError("There are no judgements.", where=raw.locate("judgement", ""))
-    return qrels
+    # In one order whatever the file's: candidates, plans and hashes follow it.
+    return {qid: dict(sorted(qrels[qid].items())) for qid in sorted(qrels)}
 
 
 def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
@@ -259,7 +280,7 @@ def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> di
             where=raw.locate("judgement", unknown[0]),
             next_step="use queries and judgements of the same version",
         )
-    return queries
+    return dict(sorted(queries.items()))
 
 
 def _joined(document: Document, join: Join) -> str:
@@ -273,7 +294,7 @@ def _write_corpus(raw: RawDataset, join: Join, path: Path) -> int:
     schema = pa.schema(
         [
             ("docid", pa.string()),
-            ("text", pa.string()),
+            ("text", pa.large_string()),
             ("hash", pa.binary(TEXT_HASH_BYTES)),
         ]
     )
@@ -288,7 +309,7 @@ def _write_corpus(raw: RawDataset, join: Join, path: Path) -> int:
                 pa.record_batch(
                     [
                         pa.array([document.docid for document in batch], pa.string()),
-                        pa.array(texts, pa.string()),
+                        pa.array(texts, pa.large_string()),
                         pa.array(hashes, pa.binary(TEXT_HASH_BYTES)),
                     ],
                     schema=schema,

@@ -45,7 +45,7 @@ def resolve_device(setting: str) -> torch.device:
 
     Raises UsageError for another name, or for a device that this machine does not have.
     """
-    name = _checked(setting)
+    name = check_device(setting)
     import torch
 
     if name == "auto":
@@ -70,7 +70,7 @@ def device_kind(setting: str) -> str:
 
     Imports torch only where an accelerator may exist. Raises UsageError as `resolve_device`.
     """
-    name = _checked(setting)
+    name = check_device(setting)
     if name == "cpu" or (name == "auto" and not accelerator_may_exist()):
         return "cpu"
     device = resolve_device(name)
@@ -131,7 +131,8 @@ def quiet_loading() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _checked(setting: str) -> str:
+def check_device(setting: str) -> str:
+    """The setting itself. Raises UsageError if it names no kind of device; imports nothing."""
     if not _SETTING.fullmatch(setting):
         raise unknown("device", setting, ("auto", "cpu", "cuda", "cuda:0", "mps"))
     return setting

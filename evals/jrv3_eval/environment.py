@@ -74,4 +74,6 @@ def peak_memory_bytes() -> int:
 
 def command() -> str:
     """The command line, as a shell would read it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    called = ["python", "-m", "jrv3_eval"] if program == "__main__.py" else [program or "python"]
+    return shlex.join([*called, *sys.argv[1:]])

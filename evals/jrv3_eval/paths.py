@@ -61,14 +61,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        share(temporary)
         temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a temporary file or folder the permissions that the user's umask allows."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def check_writable(folder: Path) -> None:

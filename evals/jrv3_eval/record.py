@@ -160,7 +160,14 @@ class TaskResult(_Part):
         weights = (self.reranker.weights or "baseline")[:8]
         order = "" if self.order == "first-stage" else f"-{_plain(self.order)}"
         limit = "" if self.limit is None else f"-limit{self.limit}"
-        settings = digest_json([self.reranker.family, self.reranker.settings])[:8]
+        settings = digest_json(
+            [
+                self.dataset.fingerprint,
+                self.candidates.settings,
+                self.reranker.family,
+                self.reranker.settings,
+            ]
+        )[:8]
         return Path(
             f"{_plain(self.reranker.name)}@{weights}",
             f"{_plain(self.candidates.first_stage)}-{self.candidates.hash[:8]}"

@@ -16,8 +16,9 @@ def build(
     suite: Annotated[str, typer.Argument(help="The suite.")],
     to: Annotated[Path, typer.Option(help="Folder for one .parquet file a task.")],
     tasks: Annotated[
-        str, typer.Option(help="Only these tasks, separated by commas.", show_default="all")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="Only these tasks, separated by commas.", show_default="all"),
+    ] = None,
     first_stage: Annotated[
         str | None, typer.Option(help="As for a suite.", show_default="the suite's own")
     ] = None,
@@ -36,7 +37,7 @@ def build(
     from .suite import split_names
 
     loaded = load_suite(suite, tasks_dir)
-    cards = select_tasks(loaded, split_names(tasks))
+    cards = select_tasks(loaded, split_names("--tasks", tasks))
     check_writable(to)
     cache = cache_root()
     stage = open_first_stage(first_stage or loaded.first_stage, cache=cache)

@@ -26,11 +26,13 @@ def run_suite(
         ),
     ] = None,
     tasks: Annotated[
-        str, typer.Option(help="Only these tasks, separated by commas.", show_default="all")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="Only these tasks, separated by commas.", show_default="all"),
+    ] = None,
     languages: Annotated[
-        str, typer.Option(help="Only these languages, separated by commas.", show_default="all")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="Only these languages, separated by commas.", show_default="all"),
+    ] = None,
     first_stage: Annotated[
         str | None,
         typer.Option(
@@ -68,8 +70,8 @@ def run_suite(
     from ..evaluation import Options, evaluate_suite
 
     options = Options(
-        tasks=split_names(tasks),
-        languages=split_names(languages),
+        tasks=split_names("--tasks", tasks),
+        languages=split_names("--languages", languages),
         first_stage=first_stage,
         depth=depth,
         limit=limit,
@@ -96,8 +98,12 @@ def _check_name(ctx: typer.Context, tasks_dir: Path | None) -> None:
         raise unknown("command or suite", str(ctx.info_name), {*suites, *commands})
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def split_names(option: str, given: list[str] | None) -> tuple[str, ...]:
+    """Names of a repeatable option whose values may hold several, separated by commas."""
+    names = [part.strip() for text in given or [] for part in text.split(",")]
+    if given and not any(names):
+        raise UsageError(f"{option} names nothing.", next_step="leave it out to take all")
+    return tuple(name for name in names if name)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

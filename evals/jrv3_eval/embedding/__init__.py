@@ -1,7 +1,7 @@
 """Texts to vectors, once: the encoder, and the cache that the dense parts share."""
 
 from .cache import GROUP_TEXTS, EmbeddingCache
-from .encoder import EncodedGroup, Encoder, EncoderSettings, Kind, open_encoder
+from .encoder import EncodedGroup, Encoder, EncoderSettings, Kind, open_encoder, similarity_of
 
 __all__ = [
     "GROUP_TEXTS",
@@ -11,4 +11,5 @@ __all__ = [
     "EncoderSettings",
     "Kind",
     "open_encoder",
+    "similarity_of",
 ]

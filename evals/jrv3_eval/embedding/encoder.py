@@ -27,6 +27,7 @@ from ..device import (
 from ..errors import CheckpointError, MissingExtraError, UsageError
 from ..hashing import digest_json
 
+ENCODING = 1  # raised when the same settings and versions would give other vectors
 Kind = Literal["query", "document"]
 _LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 _OTHER_MODELS = (".cross_encoder.", ".sparse_encoder.", ".multi_vector_encoder.")
@@ -107,11 +108,16 @@ class Encoder:
         """Hex digest over weights, settings, library versions and device kind."""
         return digest_json(
             {
+                "encoding": ENCODING,
                 "weights": self.checkpoint.weights,
                 "settings": self.recorded_settings,
                 "versions": self.versions,
             }
         )
+
+    def load(self) -> None:
+        """Load the weights now. Raises CheckpointError if they cannot be."""
+        _ = self._model
 
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> EncodedGroup:
         """Encode texts in one go, longest first inside; vectors in the order of the texts.
@@ -183,6 +189,18 @@ class Encoder:
 def open_encoder(target: str, settings: EncoderSettings | None = None) -> Encoder:
     """The encoder for a folder, `package:NAME` or hub id; no weights are loaded yet."""
     return Encoder(open_checkpoint(target), settings)
+
+
+def similarity_of(checkpoint: Checkpoint) -> str:
+    """`cosine` or `dot`, as the checkpoint itself declares. Raises UsageError for another one."""
+    stored = checkpoint.read_json("config_sentence_transformers.json")
+    name = stored.get("similarity_fn_name") or "cosine"
+    if name not in ("cosine", "dot"):
+        raise UsageError(
+            f"{checkpoint.name} was trained for {name!r} similarity, which is not built in.",
+            next_step="as a reranker: choose similarity=cosine or similarity=dot",
+        )
+    return str(name)
 
 
 def is_dense_checkpoint(files: frozenset[str]) -> bool:

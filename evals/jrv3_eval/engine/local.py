@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ScoreError
 from ..progress import Bar
-from ..rerankers.protocol import CountsTokens, PlansAhead, Reranker, Usage
+from ..rerankers.protocol import CountsTokens, LoadsWeights, PlansAhead, Reranker, Usage
 from .store import ScoreStore, StoredScores
 from .work import Batch, Unit, plan_batches
 
@@ -61,6 +61,8 @@ def score_work(
         pending = _take_stored(pending, store, results)
     cached = len(results)
     bar.reused(sum(b.documents for b in batches) - sum(b.documents for b in pending))
+    if pending and isinstance(reranker, LoadsWeights):
+        reranker.load()  # before the clock starts: loading is no part of what a document costs
     if pending and isinstance(reranker, PlansAhead):
         reranker.prepare([unit.request for batch in batches for unit in batch.units])
     for batch in pending:
@@ -88,15 +90,17 @@ def _take_stored(
 def _score_batch(reranker: Reranker, batch: Batch) -> list[StoredScores]:
     requests = [unit.request for unit in batch.units]
     start = time.perf_counter()
-    scores = reranker.score(requests)
+    returned = reranker.score(requests)
     seconds = time.perf_counter() - start
+    with np.errstate(over="ignore"):  # what overflows float32 is refused below
+        scores = [np.asarray(values, dtype=np.float32) for values in returned]
     _check_scores(reranker, batch, scores)
     usage: Sequence[Usage | None] = [None] * len(requests)
     if isinstance(reranker, CountsTokens):
         usage = reranker.usage(requests)
     return [
         StoredScores(
-            np.asarray(values, dtype=np.float32),
+            values,
             used,
             seconds * len(request.documents) / batch.documents,
         )

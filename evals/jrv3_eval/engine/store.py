@@ -139,7 +139,7 @@ class ScoreStore:
         elif "full" in text:
             what = "The disk is full."
             step = "free some space, then run the same command to continue"
-        elif "not a database" in text or "malformed" in text:
+        elif any(word in text for word in ("not a database", "malformed", "no such", "has ")):
             what = f"The score store is damaged: {text}."
             step = "delete the file, then run the same command"
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..baselines import Baseline, parse_baseline
 from ..cards import load_suite, select_tasks
+from ..device import check_device
 from ..engine.local import score_work
 from ..engine.store import ScoreStore
 from ..engine.work import work_list
@@ -31,8 +32,8 @@ def evaluate(
     suite: str,
     model: str | Sequence[str] | None = None,
     *,
-    tasks: Sequence[str] = (),
-    languages: Sequence[str] = (),
+    tasks: str | Sequence[str] = (),
+    languages: str | Sequence[str] = (),
     first_stage: str | None = None,
     depth: int | None = None,
     limit: int | None = None,
@@ -49,8 +50,8 @@ def evaluate(
     yields a number.
     """
     options = Options(
-        tasks=tuple(tasks),
-        languages=tuple(languages),
+        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        languages=(languages,) if isinstance(languages, str) else tuple(languages),
         first_stage=first_stage,
         depth=depth,
         limit=limit,
@@ -79,10 +80,11 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
             raise UsageError(f"--{name} must be 1 or more, not {value}.")
     check_writable(options.results)
     cache = cache_root()
-    device = options.settings.get("device", "auto")
+    device = check_device(options.settings.get("device", "auto"))
     stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
     # Every name, dataset and candidate set is checked before the first model call.
     rankers = [parse_baseline(name) or open_reranker(name, options.settings) for name in specs]
+    _refuse_idle_settings(options, rankers)
     warm_up = warm_up_in_background()
     tasks = [prepare_task(loaded, card, stage, options, cache) for card in cards]
     del stage  # and its model, where it has one
@@ -94,6 +96,15 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
             warm_up.join()
             collected.append(judge(task, part, scored, options))
     return [result for collected in results for result in collected]
+
+
+def _refuse_idle_settings(options: Options, rankers: Sequence[Baseline | Reranker]) -> None:
+    idle = sorted(set(options.settings) - {"device"})
+    if idle and all(isinstance(ranker, Baseline) for ranker in rankers):
+        raise UsageError(
+            f"Settings were given ({', '.join(idle)}), but no model that could use them.",
+            next_step="leave out --set, or name a model",
+        )
 
 
 def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored, RerankerPart]:
@@ -125,6 +136,6 @@ def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored,
         listwise=info.listwise,
         revision=info.revision,
         weights=info.weights,
-        settings=dict(info.settings),
+        settings={**info.settings, "device": info.versions.get("device")},
     )
     return Scored(work.scores, work, started), part

@@ -68,7 +68,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         language=task.card.language,
         dataset=_dataset_part(task.collection),
         primary_metric=metric,
-        limit=options.limit,
+        limit=task.limit,
         order="first-stage",
         candidates=CandidatesPart(
             first_stage=candidates.first_stage,

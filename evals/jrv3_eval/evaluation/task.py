@@ -39,6 +39,7 @@ class Task:
     collection: Collection
     candidates: CandidateSet
     qrels: Qrels
+    limit: int | None
 
 
 def prepare_task(
@@ -48,10 +49,11 @@ def prepare_task(
     depth = options.depth or suite.depth
     candidates = take_candidates(stage, collection, suite, card, depth, cache)
     qids = list(collection.queries)
-    if options.limit is not None and options.limit < len(qids):
+    limit = options.limit if options.limit and options.limit < len(qids) else None
+    if limit is not None:
         # A stable sample, not the first ones: files are often sorted by topic.
-        chosen = set(sorted(qids, key=hash_text)[: options.limit])
+        chosen = set(sorted(qids, key=hash_text)[:limit])
         qids = [qid for qid in qids if qid in chosen]
         candidates = candidates.select(qids)
     qrels = Qrels.from_dict({qid: collection.qrels[qid] for qid in qids})
-    return Task(suite, card, collection, candidates, qrels)
+    return Task(suite, card, collection, candidates, qrels, limit)

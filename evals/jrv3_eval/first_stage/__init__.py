@@ -57,9 +57,9 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> FirstSt
         case "run":
             from .runfile import RunFile
 
-            return RunFile(Path(rest))
+            return RunFile(Path(rest).expanduser())
         case _:
-            return SavedCandidates(Path(rest))
+            return SavedCandidates(Path(rest).expanduser())
 
 
 class SavedCandidates:
@@ -83,6 +83,14 @@ class SavedCandidates:
                 f"but task {card.name!r} is {collection.fingerprint[:12]}.",
                 where=str(self.path),
                 next_step="use the dataset version that they were built for",
+            )
+        rule = loaded.settings.get("self_retrieval", "keep")
+        if rule != card.self_retrieval:
+            raise DataError(
+                f"The candidates were built with self_retrieval: {rule}, "
+                f"but task {card.name!r} says {card.self_retrieval}.",
+                where=str(self.path),
+                next_step="build the candidates with the same card",
             )
         if loaded.depth < depth:
             raise UsageError(

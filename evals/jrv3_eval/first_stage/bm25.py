@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ..candidates import CandidateSet, candidate_set
+from ..candidates import CandidateSet
 from ..cards import TaskCard
 from ..collection import Collection
 from ..errors import UsageError, unknown
 from .analysis import Analysis, analysis_for
+from .listing import list_candidates
 from .top_k import largest, sort_keys, unpack
 
 
@@ -39,6 +40,7 @@ class BM25:
             "k1": self.k1,
             "b": self.b,
             "analysis": analysis_for(card).name,
+            "self_retrieval": card.self_retrieval,
             "bm25s": version("bm25s"),
             "PyStemmer": version("PyStemmer"),
         }
@@ -64,14 +66,7 @@ class BM25:
             hits = np.flatnonzero(scores > 0)
             values, ranks = unpack(largest(sort_keys(scores[hits], rank[hits]), depth))
             lists.append((docids.take(pa.array(row_of_rank[ranks])).to_pylist(), values))
-        return candidate_set(
-            list(collection.queries),
-            lists,
-            first_stage=self.name,
-            depth=depth,
-            dataset=collection.fingerprint,
-            settings=self.settings(card),
-        )
+        return list_candidates(self, collection, card, depth, lists)
 
     def _index(self, collection: Collection, analysis: Analysis) -> tuple[Any, dict[str, int]]:
         import bm25s

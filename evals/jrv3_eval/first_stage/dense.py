@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,19 +10,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..candidates import CandidateSet, candidate_set
+from ..candidates import CandidateSet
 from ..cards import TaskCard
+from ..checkpoint import open_checkpoint
 from ..collection import Collection
 from ..embedding.cache import GROUP_TEXTS, EmbeddingCache
-from ..embedding.encoder import EncoderSettings, open_encoder
+from ..embedding.encoder import Encoder, EncoderSettings, similarity_of
 from ..progress import document_bar
+from .listing import list_candidates
 from .top_k import largest, sort_keys, unpack
 
 QUERY_BLOCK = 2048
 
 
 class Dense:
-    """`dense:MODEL`: cosine over a sentence-transformers checkpoint's vectors.
+    """`dense:MODEL`: cosine, or dot where the checkpoint declares it, over its vectors.
 
     Embeddings are cached by weights and text; the search is exact, and memory grows with the
     candidates, not with the corpus.
@@ -30,7 +33,10 @@ class Dense:
     cached: ClassVar[bool] = True
 
     def __init__(self, target: str, *, cache: Path, device: str) -> None:
-        encoder = open_encoder(target, EncoderSettings(device=device))
+        checkpoint = open_checkpoint(target)
+        self._similarity = similarity_of(checkpoint)
+        unit = self._similarity == "cosine"
+        encoder = Encoder(checkpoint, EncoderSettings(device=device, normalize=unit))
         self.name = f"dense-{encoder.checkpoint.name}"
         self._encoder = encoder
         self._cache = EmbeddingCache(cache, encoder)
@@ -42,12 +48,18 @@ class Dense:
             "model": checkpoint.name,
             "revision": checkpoint.revision,
             "weights": checkpoint.weights,
+            "similarity": self._similarity,
+            "self_retrieval": card.self_retrieval,
             **self._encoder.recorded_settings,
             "versions": dict(self._encoder.versions),
         }
 
     def retrieve(self, collection: Collection, card: TaskCard, depth: int) -> CandidateSet:
-        """The best `depth` documents a query by cosine, exact under the tie rule."""
+        """The best `depth` documents a query, exact under the tie rule.
+
+        Documents with the same text are encoded and compared once, so that they tie: the same
+        text in another batch would differ in the last bit.
+        """
         queries = self._queries(list(collection.queries.values()))
         own = collection.rows(list(collection.queries))
         if card.self_retrieval == "keep":
@@ -57,22 +69,19 @@ class Dense:
             for start in range(0, len(queries), QUERY_BLOCK)
         ]
         rank = np.asarray(collection.rank)
-        first = 0
-        texts = (text for chunk in collection.iter_texts() for text in chunk)
-        with document_bar(f"embed {card.name}", collection.documents) as bar:
-            for group in self._cache.groups(texts, "document", GROUP_TEXTS):
-                rows = np.arange(first, first + len(group.vectors))
+        copies = _Copies(collection.distinct_texts())
+        done = 0
+        with document_bar(f"embed {card.name}", len(copies.rows)) as bar:
+            for group in self._cache.groups(_texts(collection, copies), "document", GROUP_TEXTS):
+                vectors = np.asarray(group.vectors)
+                column, rows = copies.of(done, done + len(vectors))
                 for block, keys in enumerate(best):
                     start = block * QUERY_BLOCK
-                    best[block] = _merge(
-                        keys,
-                        queries[start : start + QUERY_BLOCK] @ np.asarray(group.vectors).T,
-                        rank[rows],
-                        own[start : start + QUERY_BLOCK] - first,
-                        depth,
-                    )
-                first += len(rows)
-                bar.advance(len(rows))
+                    scores = queries[start : start + QUERY_BLOCK] @ vectors.T
+                    mine = own[start : start + QUERY_BLOCK]
+                    best[block] = _merge(keys, scores[:, column], rank, rows, mine, depth)
+                done += len(vectors)
+                bar.advance(len(vectors))
         return self._set(collection, card, depth, np.concatenate(best))
 
     def _queries(self, texts: list[str]) -> NDArray[np.float32]:
@@ -88,27 +97,43 @@ class Dense:
         for row in keys:
             scores, ranks = unpack(row[row > 0])  # key 0: a query's own document, removed
             lists.append((docids.take(pa.array(row_of_rank[ranks])).to_pylist(), scores))
-        return candidate_set(
-            list(collection.queries),
-            lists,
-            first_stage=self.name,
-            depth=depth,
-            dataset=collection.fingerprint,
-            settings=self.settings(card),
-        )
+        return list_candidates(self, collection, card, depth, lists)
+
+
+class _Copies:
+    """Distinct texts in row order, and the rows that hold each of them."""
+
+    def __init__(self, first: NDArray[np.int64]) -> None:
+        self.rows = np.flatnonzero(first == np.arange(len(first)))
+        place = np.searchsorted(self.rows, first)
+        self._by_place = np.argsort(place, kind="stable")
+        self._starts = np.searchsorted(place[self._by_place], np.arange(len(self.rows) + 1))
+
+    def of(self, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For distinct texts start:end, all rows that hold them, and the text of each row."""
+        rows = self._by_place[self._starts[start] : self._starts[end]]
+        return np.repeat(np.arange(end - start), np.diff(self._starts[start : end + 1])), rows
+
+
+def _texts(collection: Collection, copies: _Copies) -> Iterator[str]:
+    start = 0
+    for texts in collection.iter_texts():
+        low, high = np.searchsorted(copies.rows, [start, start + len(texts)])
+        yield from (texts[row - start] for row in copies.rows[low:high])
+        start += len(texts)
 
 
 def _merge(
     best: NDArray[np.uint64],
     scores: NDArray[np.float32],
     rank: NDArray[np.int32],
+    rows: NDArray[np.int64],
     own: NDArray[np.int64],
     depth: int,
 ) -> NDArray[np.uint64]:
-    """The `depth` largest keys of those so far (uint64 [q, k]) and a chunk's (float32 [q, c])."""
-    keys = sort_keys(scores, rank)
-    inside = np.flatnonzero((own >= 0) & (own < keys.shape[1]))
-    keys[inside, own[inside]] = 0  # before the cut, so that another document takes its place
+    """The `depth` largest keys of those so far (uint64 [q, k]) and of rows (float32 [q, c])."""
+    keys = sort_keys(scores, rank[rows])
+    keys[own[:, None] == rows] = 0  # before the cut, so that another document takes its place
     return largest(np.concatenate([best, keys], axis=1), depth)
 
 

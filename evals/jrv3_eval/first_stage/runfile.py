@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..candidates import CandidateSet, candidate_set
+from ..candidates import CandidateSet
 from ..cards import TaskCard
 from ..collection import Collection
 from ..errors import DataError
 from ..hashing import digest_file
 from ..metrics import Run, rank_by_rule
 from ..trec import read_run
+from .listing import list_candidates
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class RunFile:
 
     def settings(self, card: TaskCard) -> dict[str, Any]:
         """The file's name and content hash."""
-        return {"file": self.path.name, "sha256": digest_file(self.path)}
+        return {
+            "file": self.path.name,
+            "sha256": digest_file(self.path),
+            "self_retrieval": card.self_retrieval,
+        }
 
     def retrieve(self, collection: Collection, card: TaskCard, depth: int) -> CandidateSet:
         """The run's best `depth` documents for every judged query; lists may be empty.
@@ -41,8 +46,9 @@ class RunFile:
         document that the corpus has not, and where no query of the task is in the run.
         """
         if not self.path.is_file():
+            folder = self.path.is_dir()
             raise DataError(
-                "The run file does not exist.",
+                "The run is a folder, not a file." if folder else "The run file does not exist.",
                 where=str(self.path),
                 next_step="name a TREC run: qid Q0 docid rank score tag",
             )
@@ -67,14 +73,7 @@ class RunFile:
                 order = order[docids[order] != qid]  # before the cut
             order = order[:depth]
             lists.append((docids[order].tolist(), scores[order]))
-        return candidate_set(
-            list(collection.queries),
-            lists,
-            first_stage=self.name,
-            depth=depth,
-            dataset=collection.fingerprint,
-            settings=self.settings(card),
-        )
+        return list_candidates(self, collection, card, depth, lists)
 
     def _refuse_unknown(self, run: Run, collection: Collection, card: TaskCard) -> None:
         rows = collection.rows(run.docids.tolist())

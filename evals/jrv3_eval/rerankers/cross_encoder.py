@@ -52,6 +52,10 @@ class CrossEncoder:
         self._settings = settings
         self._latest: tuple[tuple[RankingRequest, ...], Pairs] | None = None
 
+    def load(self) -> None:
+        """Load tokenizer and weights now. Raises CheckpointError as `score` does."""
+        _ = (self._tokenizer, self._model)
+
     def score(self, requests: Sequence[RankingRequest]) -> list[NDArray[np.float32]]:
         """Logits as one float32 array a request, aligned with its documents.
 

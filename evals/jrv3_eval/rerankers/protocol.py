@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..hashing import digest_json
 
+SCORING = 1  # raised when the same settings and versions would give other scores
 type_json = str | int | float | bool | None
 
 
@@ -54,6 +55,7 @@ class RerankerInfo:
         """Hex digest over everything that can change a score (not the name or revision)."""
         return digest_json(
             {
+                "scoring": SCORING,
                 "family": self.family,
                 "weights": self.weights,
                 "settings": dict(self.settings),
@@ -86,6 +88,13 @@ class Reranker(Protocol):
     def info(self) -> RerankerInfo: ...
 
     def score(self, requests: Sequence[RankingRequest]) -> list[NDArray[np.float32]]: ...
+
+
+@runtime_checkable
+class LoadsWeights(Protocol):
+    """A reranker whose weights load late; the engine calls `load` before it takes the time."""
+
+    def load(self) -> None: ...
 
 
 @runtime_checkable
