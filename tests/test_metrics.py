@@ -359,6 +359,12 @@ def test_evaluate_run_takes_mappings_or_files(tmp_path: Path) -> None:
     assert from_files["ndcg@10"] == 0.5
 
 
+@pytest.mark.parametrize("run", [{}, {"q1": {}}, {"Q1": {"a": 1.0}}])
+def test_evaluate_run_refuses_a_run_of_other_queries(run: Scores) -> None:
+    with pytest.raises(DataError, match=r"no document for any judged query[\s\S]*judged: 'q1'"):
+        evaluate_run({"q1": {"a": 1}}, run)
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = (
         "import sys, jrv3_eval.metrics, jrv3_eval.trec;"

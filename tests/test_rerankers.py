@@ -194,6 +194,10 @@ def test_usage_counts_tokens_and_cuts(folders: Mapping[str, Path]) -> None:
         assert usage[0].tokens == expected
         assert [u.truncated_documents for u in usage] == [1, 0, 0]
         assert [u.truncated_query for u in usage] == [False, False, True]
+        # Read once, but cut at two places of the list.
+        [once] = reranker.usage([ask("river " * 500)])
+        [twice] = reranker.usage([ask("river " * 500, "river " * 500)])
+        assert (twice.tokens, twice.truncated_documents) == (once.tokens, 2)
 
 
 def test_real_minilm_prefers_what_is_related() -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import threading
 import zipfile
@@ -65,6 +66,16 @@ def test_an_edited_file_is_read_again(animals: Path, cache: Path) -> None:
     assert load(animals, cache).documents == before.documents + 1
 
 
+def test_an_edit_that_keeps_size_and_time_is_seen(animals: Path, cache: Path) -> None:
+    before = load(animals, cache)
+    path = animals / "corpus.jsonl"
+    status = path.stat()
+    path.write_text(path.read_text().replace("quick brown", "quack brown"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert load(animals, cache).fingerprint != before.fingerprint
+
+
 def test_title_and_text_are_joined_by_one_space(tmp_path: Path, cache: Path) -> None:
     folder = write_beir(tmp_path / "d", {"a": "x"}, {"q": "x"}, {"q": {"a": 1}})
     (folder / "corpus.jsonl").write_text('{"_id": "a", "title": "Title.", "text": "Text."}\n')
@@ -98,6 +109,8 @@ def test_equals_beirs_own_loader(data: Path, tmp_path: Path, cache: Path, name: 
 
 BAD_LINES = [
     ("corpus.jsonl", '{"_id": "a", "text": }', "not valid JSON", 7),
+    ("corpus.jsonl", '{"_id": "a", "n": ' + "1" * 5000 + "}", "not valid JSON", 7),
+    ("corpus.jsonl", "[" * 200_000, "not valid JSON", 7),
     ("corpus.jsonl", '["a", "b"]', "a JSON list, not an object", 7),
     ("corpus.jsonl", '{"text": "no id"}', "'_id' is missing", 7),
     ("corpus.jsonl", '{"_id": "x"}', "'text' is missing", 7),
@@ -139,6 +152,16 @@ def test_contradictions_name_their_lines(
     assert message in str(caught.value)
     for place in places:
         assert f"{file}:{place}" in str(caught.value)
+
+
+@pytest.mark.parametrize("docid", ["a\tb", "a\nb", " a", "a "])
+def test_an_id_that_no_run_could_hold_is_refused_before_any_work(
+    tmp_path: Path, cache: Path, docid: str
+) -> None:
+    folder = write_beir(tmp_path / "d", {"ok": "x", docid: "y"}, QUERIES, QRELS)
+    with pytest.raises(DataError, match="could not stand in a TREC run") as caught:
+        load(folder, cache)
+    assert "corpus.jsonl:2" in str(caught.value)
 
 
 def test_an_empty_corpus_is_an_error(animals: Path, cache: Path) -> None:
@@ -321,6 +344,49 @@ def test_a_failed_download_names_the_address(
         open_beir(source, "test", cache)
 
 
+def test_a_failed_source_names_the_local_copies(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    source = BeirSource(kind="beir", url="http://127.0.0.1/absent.zip", md5="0" * 32)
+    card = TaskCard(name="animals", sources=(source,))
+    suite = Suite(suite="zoo", title="t", tasks=(card,))
+    with pytest.raises(DataError, match="HF_HUB_OFFLINE") as caught:
+        load_collection(suite, card, cache=cache, data_dir=tmp_path)
+    message = str(caught.value)
+    assert "absent.zip" in message
+    assert str(tmp_path / "animals") in message
+    assert str(tmp_path / "zoo-animals") in message
+    assert "--data-dir" not in message
+
+
+def test_two_runs_may_extract_at_once(
+    animals: Path, cache: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, address = server
+    archive = zip_of(animals, root / "animals.zip")
+    source = BeirSource(kind="beir", url=f"{address}/animals.zip", md5=md5(archive))
+    extract, runs = zipfile.ZipFile.extractall, []
+
+    def while_another_runs(self: zipfile.ZipFile, path: Path) -> None:
+        runs.append(path)
+        if len(runs) == 1:  # the other run begins and ends in the middle of this one
+            (path / "half").write_text("")
+            open_beir(source, "test", cache)
+            assert (path / "half").exists()
+        extract(self, path)
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", while_another_runs)
+    open_beir(source, "test", cache)
+    assert len(runs) == 2
+    home = cache / "downloads" / source.md5
+    assert sorted(path.name for path in home.iterdir()) == ["animals.zip", "extracted"]
+    assert not list(home.rglob("half"))
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (home / "extracted").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
 # --- docstring to function --------------------------------------------------------------------
 
 SOURCE = '''
@@ -427,6 +493,34 @@ def test_no_document_holds_a_docstring(package: str, cache: Path) -> None:
     assert texts["code:Thing.value"].startswith("@property\ndef value(self):\n    if")
     assert "docstring" not in texts["code:outer"]
     assert texts["code:one_line"].startswith("def one_line(x): return [")
+
+
+def test_a_form_feed_ends_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    (tmp_path / "feeds.py").write_text(
+        'A = "\x0b \x85 \u2028"\n\x0c\n'
+        'def f(a):\n    """Say what this function does."""\n    b = "\x0c"\n    return b\n'
+        '\n\ndef two(a):\n    return "\x0c"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    collection = pysource("feeds", cache)
+    assert collection.docids.to_pylist() == ["feeds:f"]
+    [text] = collection.texts(collection.rows(["feeds:f"]))
+    assert text == 'def f(a):\n    b = "\x0c"\n    return b'
+
+
+@pytest.mark.parametrize("name", ["__main__", "", "a\0b"])
+def test_a_name_that_cannot_be_a_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("__main__.__spec__", None)  # as under the console script
+    with pytest.raises(UsageError, match="No Python package"):
+        open_pysource(PySource(kind="pysource", package=name))
+
+
+def test_a_part_of_a_package_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'email\.mime' is not a top-level[\s\S]*package: email"):
+        open_pysource(PySource(kind="pysource", package="email.mime"))
 
 
 def test_an_absent_package_is_an_error() -> None:

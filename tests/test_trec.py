@@ -87,6 +87,7 @@ def test_an_empty_run_has_no_query(file: Path) -> None:
         ("q1 Q0 b 2 1.0", "Expected 6 columns, found 5"),
         ("q1 Q0 b 2 1.0 tag extra", "Expected 6 columns, found 7"),
         ("q1 Q0 b 2 high tag", "score is not a number: 'high'"),
+        ("q1 Q0 b 2 1_5 tag", "score is not a number: '1_5'"),
         ("q1 Q0 b 2 nan tag", "not a finite float32: nan"),
         ("q1 Q0 b 2 inf tag", "not a finite float32: inf"),
         ("q1 Q0 b 2 1e39 tag", "not a finite float32"),
@@ -222,6 +223,10 @@ def test_a_judgement_repeated_unchanged_counts_once(file: Path) -> None:
         ("q1\tb\tc\t1", "Expected 3 columns, found 4"),
         ("q1\tb\t0.5", "relevance is not a whole number: '0.5'"),
         ("q1\tb\tyes", "relevance is not a whole number: 'yes'"),
+        ("q1\tb\t1_0", "relevance is not a whole number: '1_0'"),
+        ("q1\tb\t3000000000", "relevance is beyond 32 bits: 3000000000"),
+        ("q1\tb\t-2147483649", "relevance is beyond 32 bits"),
+        ("q1\tb\t1e30", "relevance is beyond 32 bits"),
         ("q1\ta\t2", "Document 'a' has two different judgements"),
     ],
 )
@@ -229,3 +234,37 @@ def test_a_bad_judgement_is_named(file: Path, line: str, what: str) -> None:
     file.write_text(f"query-id\tcorpus-id\tscore\nq1\ta\t1\n{line}\n")
     with pytest.raises(DataError, match=rf"{what}[\s\S]*\.txt:3"):
         read_qrels(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["query-id\tcorpus-id\tscore", "qid\tdocid\tgain", "a\tb\tLabel", "query_id 0 doc relevance"],
+)
+@pytest.mark.parametrize("before", ["", "\n \n"])
+def test_a_header_is_known_by_its_names(file: Path, header: str, before: str) -> None:
+    line = "q1 0 d1 2" if header.count(" ") else "q1\td1\t2"
+    file.write_text(f"{before}{header}\n{line}\n")
+    assert read_qrels(file).of("q1") == {"d1": 2}
+    assert read_qrels(file).qids == ("q1",)
+
+
+def test_a_first_judgement_that_is_broken_is_no_header(file: Path) -> None:
+    file.write_text("q1\td1\tone\nq2\td1\t1\n")
+    with pytest.raises(DataError, match=r"not a whole number: 'one'[\s\S]*\.txt:1"):
+        read_qrels(file)
+
+
+def test_a_header_stands_only_at_the_top(file: Path) -> None:
+    file.write_text("q1\td1\t1\nquery-id\tcorpus-id\tscore\n")
+    with pytest.raises(DataError, match=r"'score'[\s\S]*\.txt:2"):
+        read_qrels(file)
+
+
+def test_the_names_of_a_header_may_be_ids(file: Path) -> None:
+    file.write_text("qid\tscore\t1\n")
+    assert read_qrels(file).of("qid") == {"score": 1}
+
+
+def test_judgements_of_a_query_that_begins_with_a_hash(file: Path) -> None:
+    file.write_text("#1\td1\t2\n#2\td1\t1\n")
+    assert read_qrels(file).qids == ("#1", "#2")

@@ -7,11 +7,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from yaml.constructor import ConstructorError
 
 from .errors import CardError, UsageError, unknown
+from .metrics import parse_metric
 from .paths import shipped
 
+DEEPEST = 50  # levels of a card's YAML; the schema needs seven
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 
 
@@ -24,6 +35,13 @@ class FolderSource(_Strict):
 
     kind: Literal["folder"]
     path: str
+
+    @field_validator("path")
+    @classmethod
+    def _possible_path(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("a path cannot hold a NUL character")
+        return value
 
 
 class BeirSource(_Strict):
@@ -39,9 +57,9 @@ class PySource(_Strict):
 
     kind: Literal["pysource"]
     package: str = Field(description="an installed package's import name, or 'stdlib'")
-    queries: int = Field(200, ge=1, description="queries sampled by a stable hash")
-    min_words: int = Field(4, ge=1, description="words that a query must have")
-    min_lines: int = Field(3, ge=1, description="lines that a document must have")
+    queries: StrictInt = Field(200, ge=1, description="queries sampled by a stable hash")
+    min_words: StrictInt = Field(4, ge=1, description="words that a query must have")
+    min_lines: StrictInt = Field(3, ge=1, description="lines that a document must have")
 
 
 Source = Annotated[FolderSource | BeirSource | PySource, Field(discriminator="kind")]
@@ -50,9 +68,9 @@ Source = Annotated[FolderSource | BeirSource | PySource, Field(discriminator="ki
 class Counts(_Strict):
     """What the collection must hold; a count left out is not verified."""
 
-    documents: int | None = None
-    queries: int | None = None
-    judgements: int | None = None
+    documents: StrictInt | None = None
+    queries: StrictInt | None = None
+    judgements: StrictInt | None = None
 
 
 class TaskCard(_Strict):
@@ -62,7 +80,6 @@ class TaskCard(_Strict):
     language: str = "en"
     split: str = "test"
     sources: tuple[Source, ...] = ()
-    revision: str | None = None
     counts: Counts = Counts()
     join: Literal["title text", "text"] = "title text"
     self_retrieval: Literal["keep", "remove"] = "keep"
@@ -85,7 +102,7 @@ class Suite(_Strict):
     title: str
     about: str = ""
     metric: str = "ndcg@10"
-    depth: int = Field(100, ge=1)
+    depth: StrictInt = Field(100, ge=1)
     first_stage: str = "bm25"
     model: str | None = Field(None, description="the reranker used when none is named")
     tasks: tuple[TaskCard, ...]
@@ -95,6 +112,15 @@ class Suite(_Strict):
     @classmethod
     def _plain_name(cls, value: str) -> str:
         return TaskCard._plain_name(value)
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, value: str) -> str:
+        try:
+            parse_metric(value)
+        except UsageError as error:
+            raise ValueError(f"{error.what} {error.next_step}") from error
+        return value
 
     @model_validator(mode="after")
     def _distinct_tasks(self) -> Suite:
@@ -109,7 +135,7 @@ class Suite(_Strict):
 
 def suite_files(tasks_dir: Path | None = None) -> dict[str, Path]:
     """Suite name to YAML file: the shipped ones, then those of `tasks_dir`, which win."""
-    files = {path.stem: path for path in sorted(shipped("tasks").glob("*.yaml"))}
+    files = _card_files(shipped("tasks"))
     if tasks_dir is not None:
         if not tasks_dir.is_dir():
             raise UsageError(
@@ -117,7 +143,20 @@ def suite_files(tasks_dir: Path | None = None) -> dict[str, Path]:
                 where=str(tasks_dir),
                 next_step="name a folder that holds task cards (*.yaml)",
             )
-        files |= {path.stem: path for path in sorted(tasks_dir.glob("*.yaml"))}
+        files |= _card_files(tasks_dir)
+    return files
+
+
+def _card_files(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        if path.stem in files:
+            raise UsageError(
+                f"The suite {path.stem!r} has two cards.",
+                where=f"{files[path.stem]}, {path}",
+                next_step="remove or rename one of them",
+            )
+        files[path.stem] = path
     return files
 
 
@@ -138,18 +177,7 @@ def load_suite(name: str, tasks_dir: Path | None = None) -> Suite:
 
 def read_suite(path: Path) -> Suite:
     """Read and validate one YAML file; a CardError names file, line and field."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        content = yaml.load(text, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error)
-        raise CardError(f"The card is not valid YAML: {problem}.", where=where) from error
-    if not isinstance(content, dict):
-        raise CardError("A card must be a YAML mapping with `suite` and `tasks`.", where=str(path))
-    _refuse_repeated_keys(node, path)
+    node, content = _parse(path)
     try:
         return Suite.model_validate({**content, "folder": path.parent.resolve()})
     except ValidationError as error:
@@ -159,7 +187,12 @@ def read_suite(path: Path) -> Suite:
                 part for part in problem["loc"] if part not in ("folder", "beir", "pysource")
             )
             field = ".".join(str(part) for part in loc) or "card"
-            lines.append(f"{path}:{_line_of(node, loc)}: {field}: {problem['msg']}")
+            line, found = _place_of(node, loc)
+            hint = ""
+            scalar = isinstance(found, yaml.ScalarNode) and found.value
+            if problem["type"] == "string_type" and scalar:
+                hint = f"; YAML does not read {found.value} as text, so quote it: '{found.value}'"
+            lines.append(f"{path}:{line}: {field}: {problem['msg']}{hint}")
         raise CardError(
             "The card does not follow the schema.",
             where="\n         ".join(lines),
@@ -167,7 +200,64 @@ def read_suite(path: Path) -> Suite:
         ) from error
 
 
-def _refuse_repeated_keys(node: Any, path: Path) -> None:
+class _Loader(yaml.CSafeLoader):
+    """Names the line of a value that PyYAML's constructors fail at with a bare exception."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError) as error:  # 2020-13-45, !!bool x
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(
+                None,
+                None,
+                f"{node.value[:40]!r} is no {kind}; quote it if it is text",
+                node.start_mark,
+            ) from error
+
+
+def _parse(path: Path) -> tuple[yaml.Node, dict[Any, Any]]:
+    """The card as YAML nodes, which know their lines, and as Python values."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        _refuse_deep_nesting(text, path)
+        node = yaml.compose(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader)
+        _refuse_repeated_keys(node, path, set())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise CardError(f"The card is not valid YAML: {problem}.", where=where) from error
+    except OSError as error:
+        raise CardError(
+            f"Cannot read the card: {error.strerror}.",
+            where=str(path),
+            next_step="a card is a readable YAML file",
+        ) from error
+    if node is None or not isinstance(content, dict):
+        raise CardError("A card must be a YAML mapping with `suite` and `tasks`.", where=str(path))
+    return node, content
+
+
+def _refuse_deep_nesting(text: str, path: Path) -> None:
+    """PyYAML's C code recurses without a bound, and would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise CardError(
+                "The card is nested too deeply.",
+                where=str(path),
+                next_step="compare it with a shipped card in tasks/",
+            )
+
+
+def _refuse_repeated_keys(node: Any, path: Path, visited: set[int]) -> None:
+    if id(node) in visited:  # an anchor may hold itself
+        return
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -177,29 +267,29 @@ def _refuse_repeated_keys(node: Any, path: Path) -> None:
                     where=f"{path}:{key.start_mark.line + 1}",
                 )
             seen.add(key.value)
-            _refuse_repeated_keys(value, path)
+            _refuse_repeated_keys(value, path, visited)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_repeated_keys(value, path)
+            _refuse_repeated_keys(value, path, visited)
 
 
-def _line_of(node: Any, loc: tuple[Any, ...]) -> int:
-    """1-based line of the innermost node on the way to `loc` that exists."""
+def _place_of(node: Any, loc: tuple[Any, ...]) -> tuple[int, Any]:
+    """1-based line of the innermost node on the way to `loc` that exists; the node at `loc`."""
     line = int(node.start_mark.line) + 1
     for part in loc:
         if isinstance(node, yaml.MappingNode):
             found = [(k, v) for k, v in node.value if k.value == str(part)]
             if not found:
-                return line
+                return line, None
             line, node = int(found[0][0].start_mark.line) + 1, found[0][1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             if part >= len(node.value):
-                return line
+                return line, None
             node = node.value[part]
             line = int(node.start_mark.line) + 1
         else:
-            return line
-    return line
+            return line, None
+    return line, node
 
 
 def select_tasks(

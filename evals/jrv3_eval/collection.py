@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .hashing import TEXT_HASH_BYTES, digest_json, hash_text
 from .paths import share, storage_error
+from .trec import is_writable_id
 
 FORMAT = 3
 BATCH_ROWS = 8192
@@ -272,6 +273,7 @@ def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> di
                 next_step="give it a text, or remove it and its judgements",
             )
         queries[qid] = text
+    _check_ids(raw, "query", queries)
     unknown = [qid for qid in qrels if qid not in seen]
     if unknown:
         raise DataError(
@@ -281,6 +283,20 @@ def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> di
             next_step="use queries and judgements of the same version",
         )
     return dict(sorted(queries.items()))
+
+
+def _check_ids(
+    raw: RawDataset, kind: Literal["document", "query"], identifiers: Iterable[str]
+) -> None:
+    """Now, and not after hours of scoring, when the run is written."""
+    for identifier in identifiers:
+        if not is_writable_id(identifier):
+            raise DataError(
+                f"The {kind} id {identifier!r} could not stand in a TREC run: it has a tab or a "
+                "line break, or begins or ends with a space.",
+                where=raw.locate(kind, identifier),
+                next_step="rename it in the dataset",
+            )
 
 
 def _joined(document: Document, join: Join) -> str:
@@ -301,6 +317,7 @@ def _write_corpus(raw: RawDataset, join: Join, path: Path) -> int:
     empty = rows = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in _batches(raw.documents(), BATCH_ROWS):
+            _check_ids(raw, "document", (document.docid for document in batch))
             texts = [_joined(document, join) for document in batch]
             empty += sum(not text for text in texts)
             rows += len(batch)

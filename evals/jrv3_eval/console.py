@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -13,39 +14,84 @@ if TYPE_CHECKING:
     from .cards import Suite
     from .record import TaskResult
 
-NARROWEST = 100
+FOLDED = 8  # the fewest characters a line that a folded name keeps
+UNBOUNDED = 10_000
 
 
 def _console() -> Console:
-    """Standard output; wide enough not to cut a table where it is no terminal."""
-    console = Console(highlight=False)
+    """Standard output; wide enough not to cut a table where it is no terminal.
+
+    Names and paths may hold brackets and colons, so nothing is read as markup.
+    """
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 140))
+        console = Console(highlight=False, markup=False, emoji=False, width=max(console.width, 140))
     return console
+
+
+def _print_table(
+    console: Console,
+    columns: Mapping[str, bool],
+    rows: Sequence[Sequence[str]],
+    title: str | None = None,
+) -> None:
+    """A table, or one block a row where the terminal is too narrow for it.
+
+    columns: name -> whether it holds numbers. Texts may fold; a number is never cut.
+    """
+    table = Table(title=title, title_justify="left")
+    for column, numbers in columns.items():
+        table.add_column(
+            column, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*row)
+    natural = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    foldable = sum(
+        max(0, width - FOLDED)
+        for width, numbers in zip(widths, columns.values(), strict=True)
+        if not numbers
+    )
+    if natural - foldable <= console.width:
+        console.print(table)
+        return
+    if title:
+        console.print(title, soft_wrap=True)
+    for row in rows:
+        cells = list(zip(columns.items(), row, strict=True))
+        heading = ", ".join(cell for (_, numbers), cell in cells if not numbers)
+        values = [f"  {name}: {cell}" for (name, numbers), cell in cells if numbers]
+        console.print("\n".join([heading, *values]), soft_wrap=True)
 
 
 def print_results(results: Sequence[TaskResult], folder: Path) -> None:
     """One table: task, queries, first stage, reranked, difference, ceiling, headroom."""
     metric = results[0].primary_metric
-    table = Table(title=f"{results[0].suite}  ({metric})", title_justify="left")
     columns = ("task", "queries", "model", "first stage", "reranked", "difference [95 %]")
-    for column in (*columns, "oracle", "headroom"):
-        table.add_column(column, justify="left" if column in ("task", "model") else "right")
+    rows = []
     for result in results:
         difference = result.difference[metric]
         queries = min(result.limit or result.dataset.queries, result.dataset.queries)
-        table.add_row(
-            result.task,
-            str(queries),
-            result.reranker.name,
-            f"{result.candidates.metrics[metric]:.4f}",
-            f"{result.metrics[metric]:.4f}",
-            f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
-            f"{result.candidates.oracle[metric]:.4f}",
-            "-" if result.headroom is None else f"{result.headroom:.1%}",
+        rows.append(
+            (
+                result.task,
+                str(queries),
+                result.reranker.name,
+                f"{result.candidates.metrics[metric]:.4f}",
+                f"{result.metrics[metric]:.4f}",
+                f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
+                f"{result.candidates.oracle[metric]:.4f}",
+                "-" if result.headroom is None else f"{result.headroom:.1%}",
+            )
         )
     console = _console()
-    console.print(table)
+    _print_table(
+        console,
+        {name: name not in ("task", "model") for name in (*columns, "oracle", "headroom")},
+        rows,
+        title=f"{results[0].suite}  ({metric})",
+    )
     for line in _remarks(results):
         console.print(line, soft_wrap=True)
     places = sorted({str(folder / result.folder()) for result in results})
@@ -70,6 +116,10 @@ def _remarks(results: Sequence[TaskResult]) -> list[str]:
             lines[
                 f"{task}: {result.dataset.missing_judged} judged documents are not in the corpus"
             ] = None
+        if result.dataset.duplicate_documents:
+            lines[
+                f"{task}: {result.dataset.duplicate_documents} documents repeat the text of another"
+            ] = None
         if result.ties.queries:
             lines[
                 f"{task}, {result.reranker.name}: {result.ties.queries:.1%} of queries have a tie "
@@ -87,37 +137,33 @@ def _remarks(results: Sequence[TaskResult]) -> list[str]:
 
 def print_tasks(suites: Sequence[Suite]) -> None:
     """A table of tasks."""
-    table = Table()
-    for column in ("suite", "task", "language", "metric", "depth", "documents", "queries"):
-        right = column in ("depth", "documents", "queries")
-        table.add_column(column, justify="right" if right else "left")
-    for suite in suites:
-        for card in suite.tasks:
-            counts = card.counts
-            table.add_row(
-                suite.suite,
-                card.name,
-                card.language,
-                suite.metric,
-                str(suite.depth),
-                "-" if counts.documents is None else f"{counts.documents:,}",
-                "-" if counts.queries is None else f"{counts.queries:,}",
-            )
-    _console().print(table)
+    names = ("suite", "task", "language", "metric", "depth", "documents", "queries")
+    rows = [
+        (
+            suite.suite,
+            card.name,
+            card.language,
+            suite.metric,
+            str(suite.depth),
+            "-" if card.counts.documents is None else f"{card.counts.documents:,}",
+            "-" if card.counts.queries is None else f"{card.counts.queries:,}",
+        )
+        for suite in suites
+        for card in suite.tasks
+    ]
+    _print_table(_console(), {n: n in ("depth", "documents", "queries") for n in names}, rows)
 
 
 def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
     """A table of reranker families."""
-    table = Table()
-    for column in ("family", "models", "listwise", "needs"):
-        table.add_column(column)
-    for row in rows:
-        extra = f"jrv3-eval[{row['extra']}]" if row["extra"] else "-"
-        # Brackets are markup to rich, hence the escape.
-        table.add_row(
+    cells = [
+        (
             row["family"],
             row["models"],
             "yes" if row["listwise"] else "no",
-            extra.replace("[", r"\["),
+            f"jrv3-eval[{row['extra']}]" if row["extra"] else "-",
         )
-    _console().print(table)
+        for row in rows
+    ]
+    columns = dict.fromkeys(("family", "models", "listwise", "needs"), False)
+    _print_table(_console(), columns, cells)

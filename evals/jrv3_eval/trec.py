@@ -28,6 +28,8 @@ RUN_COLUMNS, QRELS_COLUMNS, BEIR_COLUMNS = 6, 4, 3
 _OVERFLOW = (2 - 2**-24) * 2.0**127  # the smallest number that float32 rounds to infinity
 _WRITABLE = re.compile("(?! )[^\t\n\r\v\f\ud800-\udfff]+(?<! )")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HEADER_FIRST = {b"query-id", b"qid", b"query_id", b"queryid"}
+_HEADER_LAST = {b"score", b"relevance", b"rel", b"label", b"judgement", b"judgment", b"grade"}
 
 
 class _Table(NamedTuple):
@@ -44,10 +46,12 @@ def read_run(path: str | Path) -> Run:
     last: bytes | None = None
     scores: dict[str, float] = {}
     # One plain loop: for two million lines it beats pandas, and it knows its line.
-    with _table(path) as (lines, split, _):
+    with _table(path, comments=True) as (lines, split, _):
         for number, line in lines:
             try:
                 qid, _, name, _, score, _ = split(line)
+                if b"_" in score:  # float reads 1_0 as 10
+                    raise ValueError
                 docid, value = name.decode(), float(score)
                 if qid != last:
                     scores, last = lists.setdefault(qid.decode(), {}), qid
@@ -62,11 +66,14 @@ def read_run(path: str | Path) -> Run:
 
 
 def read_qrels(path: str | Path) -> Qrels:
-    """Read TREC qrels or a BEIR TSV. A judgement that is repeated unchanged counts once."""
+    """Read TREC qrels or a BEIR TSV. A judgement that is repeated unchanged counts once.
+
+    The first line is a header if a usual column name stands in its last or first column.
+    """
     lists: dict[str, dict[str, int]] = {}
-    with _table(path) as (lines, split, found):
+    with _table(path, comments=False) as (lines, split, found):
         columns = found if found == BEIR_COLUMNS else QRELS_COLUMNS
-        for number, line in lines:
+        for place, (number, line) in enumerate(lines):
             fields = split(line)
             try:
                 if len(fields) != columns:
@@ -74,9 +81,11 @@ def read_qrels(path: str | Path) -> Qrels:
                 qid, docid = fields[0].decode(), fields[-2].decode()
                 relevance = _whole(fields[-1])
             except ValueError as error:
-                if number == 1 and len(fields) == BEIR_COLUMNS:
-                    continue  # BEIR's header
+                if place == 0 and len(fields) == columns and _is_header(fields):
+                    continue
                 raise _broken(path, number, fields, columns, "relevance", -1) from error
+            if not -(2**31) <= relevance < 2**31:
+                raise _at(path, number, f"The relevance is beyond 32 bits: {relevance}.")
             if lists.setdefault(qid, {}).setdefault(docid, relevance) != relevance:
                 raise _at(path, number, f"Document {docid!r} has two different judgements.")
     return Qrels.from_dict(lists)
@@ -139,14 +148,14 @@ def _reading(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _table(path: str | Path) -> Iterator[_Table]:
-    """The lines of a file without blank ones, leading comments and a byte order mark."""
+def _table(path: str | Path, *, comments: bool) -> Iterator[_Table]:
+    """The lines of a file without blank ones, a byte order mark and, if asked, leading comments."""
     with _reading(path) as stream:
         numbered = enumerate(stream, start=1)
         number, first = 0, b""
         for number, line in numbered:
             line = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-            if line.strip() and not line.startswith(b"#"):
+            if line.strip() and not (comments and line.startswith(b"#")):
                 first = line
                 break
         tabbed = first.count(b"\t") + 1
@@ -166,10 +175,16 @@ def _split_tabs(line: bytes) -> list[bytes]:
 
 def _whole(field: bytes) -> int:
     """A whole number, also where it is written as 1.0; ValueError for anything else."""
+    if b"_" in field:  # float reads 1_0 as 10
+        raise ValueError("not a whole number")
     value = float(field)
     if not value.is_integer():
         raise ValueError(f"not a whole number: {value}")
     return int(value)
+
+
+def _is_header(fields: list[bytes]) -> bool:
+    return fields[-1].lower() in _HEADER_LAST or fields[0].lower() in _HEADER_FIRST
 
 
 def _at(path: str | Path, number: int, what: str) -> DataError:
@@ -190,10 +205,15 @@ def _broken(
     return _at(path, number, f"The {name} is not a {kind}: {fields[column].decode()!r}.")
 
 
+def is_writable_id(identifier: str) -> bool:
+    """Whether an id can be written to a run and read back."""
+    return _WRITABLE.fullmatch(identifier) is not None
+
+
 def _separator(run: Run, tag: str) -> str:
     """A space, or a tab if an id has a space; a DataError if no reader could get an id back."""
     names = {*run.qids, *run.docids.tolist(), tag}
-    wrong = [name for name in names if not _WRITABLE.fullmatch(name)]
+    wrong = [name for name in names if not is_writable_id(name)]
     wrong += [qid for qid in run.qids[:1] if qid.startswith("#")]  # would read as a comment
     if wrong:
         raise DataError(

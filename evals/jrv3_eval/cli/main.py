@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from typing import Annotated, Any
 
@@ -49,6 +50,14 @@ class SuiteGroup(TyperGroup):
         return [*_shipped_suites(), *others]
 
 
+def _drop_unwritten_output() -> None:
+    """After a failed write: else Python fails at it again when it ends, and exits with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _shipped_suites() -> dict[str, str]:
     """Suite names and titles, read without validating the cards (--help must be quick)."""
     import re
@@ -56,8 +65,13 @@ def _shipped_suites() -> dict[str, str]:
     from ..paths import shipped
 
     titles = {}
-    for path in sorted(shipped("tasks").glob("*.yaml")):
-        found = re.search(r"^title: *\"?(.*?)\"?$", path.read_text(encoding="utf-8"), re.M)
+    folder = shipped("tasks")
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:  # a folder, or not readable: an error only where the suite is asked for
+            text = ""
+        found = re.search(r"^title: *\"?(.*?)\"?$", text, re.M)
         titles[path.stem] = found[1] if found else "an evaluation suite"
     return titles
 
@@ -101,4 +115,10 @@ def _register() -> None:
 def main() -> None:
     """Entry point of the console script."""
     _register()
-    app(prog_name="jrv3-eval")
+    try:
+        app(prog_name="jrv3-eval")
+    except OSError as error:  # a broken pipe (`| head`) has ended quietly in click before
+        place = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"error: {error.strerror or error}{place}\n")
+        _drop_unwritten_output()
+        sys.exit(2)

@@ -85,12 +85,24 @@ def evaluate_run(
 
     qrels: a file (TREC, or BEIR's TSV with its header) or `{qid: {docid: relevance}}`.
     run: a TREC run file or `{qid: {docid: score}}`. Files may end in .gz.
+    Raises DataError where the run answers no judged query: the ids are then of two sets.
     """
     from jrv3_eval.trec import read_qrels, read_run
 
     judgements = Qrels.from_dict(qrels) if isinstance(qrels, Mapping) else read_qrels(qrels)
     scores = Run.from_dict(run) if isinstance(run, Mapping) else read_run(run)
-    return evaluate(judgements, scores).means
+    evaluation = evaluate(judgements, scores)
+    if evaluation.unanswered_queries == evaluation.judged_queries:
+        raise DataError(
+            "The run has no document for any judged query.",
+            where=f"judged: {_first(evaluation.qids)}; in the run: {_first(scores.qids)}",
+            next_step="check that both use the same query ids",
+        )
+    return evaluation.means
+
+
+def _first(qids: Sequence[str]) -> str:
+    return ", ".join(map(repr, qids[:3])) + (", ..." if len(qids) > 3 else "") or "no query"
 
 
 def _judged_share(chunk: Chunk, metric: Metric) -> NDArray[np.float64]:

@@ -67,9 +67,10 @@ def _usage(
     cuts: Sequence[tuple[bool, bool]],
 ) -> Usage:
     distinct = np.unique(places).tolist()
+    # A document that stands twice is read once, but two places of the list were cut.
     return Usage(
         tokens=sum(len(inputs[i]["input_ids"]) for i in distinct),
-        truncated_documents=sum(cuts[i][1] for i in distinct),
+        truncated_documents=sum(cuts[i][1] for i in places.tolist()),
         truncated_query=any(cuts[i][0] for i in distinct),
     )
 

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..embedding import GROUP_TEXTS, EmbeddingCache, Encoder, EncoderSettings, Kind
-from ..errors import UsageError
+from ..embedding import (
+    GROUP_TEXTS,
+    EmbeddingCache,
+    Encoder,
+    EncoderSettings,
+    Kind,
+    similarity_of,
+)
 from ..hashing import hash_text
 from ..paths import cache_root
 from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
@@ -41,12 +47,19 @@ class BiEncoder:
     prepared makes groups of its own.
     """
 
-    def __init__(self, info: RerankerInfo, cache: EmbeddingCache, group_documents: int) -> None:
+    def __init__(
+        self, info: RerankerInfo, encoder: Encoder, cache: EmbeddingCache, group_documents: int
+    ) -> None:
         self.info = info
+        self._encoder = encoder
         self._cache = cache
         self._size = group_documents
         self._prepared = self._plan(())
         self._latest = (tuple[RankingRequest, ...](), self._prepared)
+
+    def load(self) -> None:
+        """Load the weights now. Raises CheckpointError if they cannot be."""
+        self._encoder.load()
 
     def prepare(self, requests: Sequence[RankingRequest]) -> None:
         """Plan the groups for a work list; encodes nothing. Replaces an earlier plan."""
@@ -67,7 +80,7 @@ class BiEncoder:
         found = []
         for request in requests:
             query_tokens, query_cut = queries.counts([request.query])
-            tokens, cut = documents.counts(dict.fromkeys(request.documents))
+            tokens, cut = documents.counts(request.documents)
             found.append(Usage(query_tokens + tokens, cut, query_cut > 0))
         return found
 
@@ -112,9 +125,9 @@ class _Plan:
         return np.stack([self._group(p)[0][p % self._size] for p in places])
 
     def counts(self, texts: Iterable[str]) -> tuple[int, int]:
-        """Tokens of the texts, and how many of the texts were cut."""
+        """Tokens of the distinct texts, and how many of all the texts were cut."""
         places = [self._place[hash_text(t)] for t in texts]
-        tokens = sum(int(self._group(p)[1][p % self._size]) for p in places)
+        tokens = sum(int(self._group(p)[1][p % self._size]) for p in dict.fromkeys(places))
         return tokens, sum(bool(self._group(p)[2][p % self._size]) for p in places)
 
     def _group(
@@ -167,7 +180,9 @@ def open_bi_encoder(
 ) -> BiEncoder:
     """A bi-encoder over a checkpoint, with its vectors cached under `cache_folder`."""
     chosen = BiEncoderSettings.model_validate(settings.model_dump())
-    similarity = _similarity(checkpoint, chosen)
+    similarity: str = chosen.similarity
+    if similarity == "auto":
+        similarity = similarity_of(checkpoint)
     encoder = Encoder(
         checkpoint,
         EncoderSettings(
@@ -195,20 +210,7 @@ def open_bi_encoder(
         settings=recorded,
         versions=encoder.versions,
     )
-    return BiEncoder(info, EmbeddingCache(cache_folder, encoder), chosen.group_documents)
-
-
-def _similarity(checkpoint: Checkpoint, settings: BiEncoderSettings) -> str:
-    if settings.similarity != "auto":
-        return settings.similarity
-    stored = checkpoint.read_json("config_sentence_transformers.json")
-    name = stored.get("similarity_fn_name") or "cosine"
-    if name not in ("cosine", "dot"):
-        raise UsageError(
-            f"{checkpoint.name} was trained for {name!r} similarity, which is not built in.",
-            next_step="choose similarity=cosine or similarity=dot",
-        )
-    return str(name)
+    return BiEncoder(info, encoder, EmbeddingCache(cache_folder, encoder), chosen.group_documents)
 
 
 family: Family = BiEncoderFamily()

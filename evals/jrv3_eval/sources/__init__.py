@@ -45,9 +45,15 @@ def _open(suite: Suite, card: TaskCard, cache: Path, data_dir: Path | None) -> R
                     return open_pysource(source)
         except DataError as error:
             failure = failure or error
+    looked = ", ".join(map(str, looked_at)) or "no --data-dir was given"
+    if failure is not None and looked_at:
+        raise DataError(
+            failure.what,
+            where=f"{failure.where}; no local copy: {looked}",
+            next_step="put a copy at one of these two places, or make the card's source reachable",
+        ) from failure
     if failure is not None:
         raise failure
-    looked = ", ".join(map(str, looked_at)) or "no --data-dir was given"
     raise DataError(
         f"Task {card.name!r} of suite {suite.suite!r} has no source of its own.",
         where=looked,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -78,22 +79,27 @@ def _download(source: BeirSource, archive: Path) -> None:
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Extract into `folder`, all or nothing."""
-    work = folder.with_name(".extracting")
+    """Extract into `folder`, all or nothing; another run may do the same at the same time."""
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".extracting.", dir=folder.parent))
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    content = work / "content"  # mkdtemp's own folder is closed to others
+    try:
+        content.mkdir()
         with zipfile.ZipFile(archive) as zipped:
             for member in zipped.infolist():
                 _refuse_escape(member, archive)
-            zipped.extractall(work)
-        work.rename(folder)
+            zipped.extractall(content)
+        content.rename(folder)
     except zipfile.BadZipFile as error:
         raise DataError(
             f"The file is not a zip: {error}.", where=str(archive), next_step="delete it, run again"
         ) from error
     except OSError as error:
-        raise storage_error(error, folder) from error
+        if not folder.is_dir():  # else the other run was first, and its files are as good
+            raise storage_error(error, folder) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -27,8 +27,10 @@ def open_folder(folder: Path, split: str) -> RawDataset:
         identity={
             "kind": "folder",
             "files": [
-                [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns]
+                # With ctime: cp -p and rsync -t keep size and mtime of an edited file.
+                [str(file.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
                 for file in files.values()
+                for status in [file.stat()]
             ],
         },
         revision=None,
@@ -73,7 +75,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _lines(path):
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # also of huge integers, deep nesting
             raise DataError(
                 f"The line is not valid JSON: {error}.",
                 where=f"{path}:{number}",

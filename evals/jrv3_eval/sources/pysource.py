@@ -78,7 +78,16 @@ def _root(package: str) -> tuple[Path, str]:
     if package == STDLIB:
         python = f"{platform.python_implementation()} {platform.python_version()}"
         return Path(sysconfig.get_paths()["stdlib"]), python
-    spec = importlib.util.find_spec(package.partition(".")[0])
+    top, dot, _ = package.partition(".")
+    if dot:
+        raise UsageError(
+            f"{package!r} is not a top-level package, and a part of one is no source.",
+            next_step=f"use package: {top or STDLIB}",
+        )
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # __main__, an empty name, a NUL
+        spec = None
     if spec is None or spec.origin is None:
         raise UsageError(
             f"No Python package {package!r} is installed here.",
@@ -116,10 +125,10 @@ def _functions(root: Path, files: list[Path], min_lines: int) -> Iterator[Functi
             continue  # templates and files for other Python versions are no source of ours
         relative = path.relative_to(root if root.is_dir() else root.parent)
         module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
-        lines = text.splitlines()
+        lines = text.split("\n")  # as ast counts; splitlines also splits at form feeds
         for qualified, node in _definitions(tree, ""):
             code = _code(node, lines)
-            if len(code.splitlines()) >= min_lines:
+            if len(code.split("\n")) >= min_lines:
                 query = _first_paragraph(ast.get_docstring(node, clean=False))
                 yield Function(f"{module}:{qualified}", query, code)
 
