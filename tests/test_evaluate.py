@@ -251,6 +251,31 @@ def test_a_third_party_reranker_runs_and_a_second_run_calls_no_model(
     assert json.dumps(lasting(first)) == json.dumps(lasting(second))
 
 
+@pytest.mark.parametrize("family", ["cross-encoder", "bi-encoder"])
+def test_a_checkpoint_folder_runs_and_resumes_from_the_store(
+    cli: Cli, tasks_dir: Path, tmp_path: Path, family: str
+) -> None:
+    from models import FAMILIES
+
+    folder = FAMILIES[family][0](tmp_path / "ckpt")
+    arguments = ("zoo", "--tasks-dir", tasks_dir, "--model", folder, "--device", "cpu", "--json")
+    [first] = records(cli(*arguments))
+    [second] = records(cli(*arguments))
+    assert (first["reranker"]["family"], first["reranker"]["name"]) == (family, "ckpt")
+    assert first["reranker"]["settings"]["device"] == "cpu"
+    assert first["cost"]["tokens_per_s"] > 0
+    assert second["cost"]["model_calls"] == 0
+    assert json.dumps(lasting(first)) == json.dumps(lasting(second))
+
+
+def test_an_embedding_model_is_no_cross_encoder(cli: Cli, tasks_dir: Path) -> None:
+    model = "cross-encoder:package:all-MiniLM-L6-v2"
+    done = cli("zoo", "--tasks-dir", tasks_dir, "--model", model)
+    assert done.code == 2
+    assert "bi-encoder:" in done.err
+    assert done.out == ""
+
+
 def test_other_candidates_are_never_served_from_the_store(
     cli: Cli, tasks_dir: Path, plugin: Path
 ) -> None:

@@ -62,6 +62,6 @@ def parse_baseline(spec: str) -> Baseline | None:
         if spec.startswith("random:"):
             raise UsageError(f"The seed in {spec!r} is no whole number.", next_step="random:0")
         return None
-    if spec == "none" or spec == "oracle":
-        return Baseline(spec)  # type: ignore[arg-type]
+    if match["seed"] is None and spec != "random":
+        return Baseline("none" if spec == "none" else "oracle")
     return Baseline("random", int(match["seed"] or 0))
