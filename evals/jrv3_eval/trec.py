@@ -91,19 +91,6 @@ def read_qrels(path: str | Path) -> Qrels:
     return Qrels.from_dict(lists)
 
 
-def read_run_header(path: str | Path) -> list[str]:
-    """The leading comment lines of a run, without the `# ` before each."""
-    header = []
-    with _reading(path) as stream:
-        for line in stream:
-            if not line.startswith(b"#"):
-                break
-            header.append(
-                line.decode(errors="replace").rstrip("\r\n").removeprefix("#").removeprefix(" ")
-            )
-    return header
-
-
 def write_run(
     path: str | Path, run: Run, *, tag: str = "jrv3-eval", header: Sequence[str] = ()
 ) -> None:

@@ -7,7 +7,7 @@ from .backend import warm_up, warm_up_in_background
 from .columns import Qrels, Run
 from .evaluation import Evaluation, evaluate, evaluate_run
 from .names import DEFAULT_METRICS, Metric, parse_metric
-from .oracle import oracle_run, oracle_scores
+from .oracle import oracle_scores
 from .order import rank_by_rule, rank_lists_by_rule
 from .ties import TieReport
 
@@ -20,7 +20,6 @@ __all__ = [
     "TieReport",
     "evaluate",
     "evaluate_run",
-    "oracle_run",
     "oracle_scores",
     "parse_metric",
     "rank_by_rule",

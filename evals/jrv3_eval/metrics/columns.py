@@ -127,10 +127,6 @@ class Run(_Lists):
             _float32(np.concatenate(columns)) if columns else np.zeros(0, np.float32),
         )
 
-    def with_scores(self, scores: NDArray[np.float32]) -> Run:
-        """The same documents with other scores, aligned with `docids`."""
-        return Run(self.qids, self.offsets, self.docids, scores)
-
 
 def _flatten(nested: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], Offsets, Strings]:
     offsets = _offsets(len(docs) for docs in nested.values())

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Qrels, Run
-
 
 def oracle_scores(judgements: Mapping[str, int], docids: Sequence[str]) -> NDArray[np.float32]:
     """Scores that rank one list ideally: relevance descending, then the given order.
@@ -19,12 +17,3 @@ def oracle_scores(judgements: Mapping[str, int], docids: Sequence[str]) -> NDArr
     scores = np.empty(len(docids), dtype=np.float32)
     scores[np.argsort(-relevance, kind="stable")] = np.arange(len(docids), 0, -1)
     return scores
-
-
-def oracle_run(qrels: Qrels, candidates: Run) -> Run:
-    """The same lists with oracle scores; the given order is that of the rows."""
-    scores = np.empty(len(candidates.docids), dtype=np.float32)
-    for i, qid in enumerate(candidates.qids):
-        rows = slice(candidates.offsets[i], candidates.offsets[i + 1])
-        scores[rows] = oracle_scores(qrels.of(qid), candidates.docids[rows].tolist())
-    return candidates.with_scores(scores)
