@@ -96,6 +96,17 @@ def write_bi_encoder(folder: Path, **sentence_transformers: Any) -> Path:
     return folder
 
 
+def write_lbnl(folder: Path, **options: Any) -> Path:
+    """A random two-layer jina-reranker-v3, over single bytes unless a tokenizer is given."""
+    from dataclasses import replace
+
+    from jrv3_eval.lbnl.initialise import TINY, initialise
+
+    shape = {k: options.pop(k) for k in ("layers", "hidden", "heads", "key_heads") if k in options}
+    initialise(folder, replace(TINY, **shape), **{"dtype": "float32", **options})
+    return folder
+
+
 # Every registered family has a checkpoint here, and settings that only change how it batches.
 FAMILIES: dict[str, tuple[Any, list[dict[str, str]]]] = {
     "bi-encoder": (write_bi_encoder, [{"batch_size": "1"}, {"group_documents": "2"}]),
@@ -103,4 +114,5 @@ FAMILIES: dict[str, tuple[Any, list[dict[str, str]]]] = {
         write_cross_encoder,
         [{"tokens_per_batch": "1"}, {"tokens_per_batch": "200"}],
     ),
+    "lbnl": (write_lbnl, [{"tokens_per_pass": "1"}, {"attention": "blocked"}]),
 }

@@ -105,7 +105,7 @@ def test_the_record_has_the_keys_that_other_tools_rely_on(cli: Cli, tasks_dir: P
     assert list(record) == [
         "schema", "suite", "task", "language", "dataset", "primary_metric", "limit", "order",
         "candidates", "reranker", "metrics", "interval", "difference", "headroom", "ties",
-        "truncated", "cost", "environment",
+        "truncated", "blocks", "cost", "environment",
     ]  # fmt: skip
     assert {"fingerprint", "revision", "split", "documents", "queries", "judgements"} <= set(
         record["dataset"]
@@ -251,7 +251,7 @@ def test_a_third_party_reranker_runs_and_a_second_run_calls_no_model(
     assert json.dumps(lasting(first)) == json.dumps(lasting(second))
 
 
-@pytest.mark.parametrize("family", ["cross-encoder", "bi-encoder"])
+@pytest.mark.parametrize("family", ["cross-encoder", "bi-encoder", "lbnl"])
 def test_a_checkpoint_folder_runs_and_resumes_from_the_store(
     cli: Cli, tasks_dir: Path, tmp_path: Path, family: str
 ) -> None:
@@ -492,7 +492,7 @@ def test_lists_for_machines(cli: Cli) -> None:
     assert {"demo", "beir"} <= {row["suite"] for row in tasks}
     models = json.loads(cli("models", "--json").out)
     assert all({"family", "models", "listwise", "extra"} <= set(row) for row in models)
-    assert {"bi-encoder", "cross-encoder"} <= {row["family"] for row in models}
+    assert {"bi-encoder", "cross-encoder", "lbnl"} <= {row["family"] for row in models}
     assert "jrv3-eval[dense]" in cli("models").out
     assert "scifact" in cli("tasks", "beir").out
 

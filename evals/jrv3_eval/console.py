@@ -110,6 +110,13 @@ def _remarks(results: Sequence[TaskResult]) -> list[str]:
         ] = None
         if result.limit is not None:
             lines[f"{task}: limited to {result.limit} queries; not a result to publish"] = None
+        if result.order != "first-stage":
+            lines[f"{task}, {result.reranker.name}: the model saw the order {result.order}"] = None
+        if result.blocks and result.blocks.several:
+            lines[
+                f"{task}, {result.reranker.name}: {result.blocks.several:.1%} of lists were read "
+                f"in several blocks, at most {result.blocks.most}"
+            ] = None
         if candidates.empty:
             lines[f"{task}: {candidates.empty} queries have no candidate and score 0"] = None
         if result.dataset.missing_judged:

@@ -90,6 +90,16 @@ class TruncatedPart(_Part):
     queries: float
 
 
+class BlocksPart(_Part):
+    """How a listwise model read the lists: its contexts are blocks of documents.
+
+    several: share of lists that took more than one block. most: blocks of a list.
+    """
+
+    several: float
+    most: int
+
+
 class LatencyPart(_Part):
     """Milliseconds a query: its share, by documents, of the batch that it was scored in."""
 
@@ -141,6 +151,7 @@ class TaskResult(_Part):
     headroom: float | None
     ties: TiesPart
     truncated: TruncatedPart
+    blocks: BlocksPart | None = None
     cost: CostPart
     environment: EnvironmentPart
 

@@ -108,7 +108,7 @@ def _register() -> None:
 
     app.command(SUITE_COMMAND, help=suite.HELP)(suite.run_suite)
     app.command("tasks")(tasks.list_tasks)
-    app.command("models")(models.list_models)
+    app.add_typer(models.app, name="models")
     app.add_typer(candidates.app, name="candidates")
 
 

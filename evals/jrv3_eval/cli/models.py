@@ -1,17 +1,27 @@
-"""`jrv3-eval models`: which families of rerankers are registered."""
+"""`jrv3-eval models`: which families of rerankers there are; new random checkpoints."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
+app = typer.Typer(
+    help="List families of rerankers, or make a checkpoint for a smoke test.",
+    invoke_without_command=True,
+)
 
+
+@app.callback()
 def list_models(
+    ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
     """List families of rerankers, what they run, and the extra that each needs."""
+    if ctx.invoked_subcommand:
+        return
     from ..rerankers.registry import families
 
     rows = [
@@ -30,3 +40,58 @@ def list_models(
     from ..console import print_models
 
     print_models(rows)
+
+
+@app.command("init-lbnl")
+def init_lbnl(
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    size: Annotated[
+        Literal["tiny", "released"],
+        typer.Option(help="tiny: 2 narrow layers; released: jina-reranker-v3's own (1.2 GB)."),
+    ] = "tiny",
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with tokenizer.json, such as Qwen3's; its markers are added.",
+            show_default="single bytes",
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    layers: Annotated[int | None, typer.Option(min=1, show_default="of the size")] = None,
+    hidden: Annotated[int | None, typer.Option(min=2, show_default="of the size")] = None,
+    intermediate: Annotated[int | None, typer.Option(min=1, show_default="of the size")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, show_default="of the size")] = None,
+    key_heads: Annotated[int | None, typer.Option(min=1, show_default="of the size")] = None,
+    head_dim: Annotated[int | None, typer.Option(min=2, show_default="of the size")] = None,
+    projection: Annotated[
+        int | None, typer.Option(min=1, help="Length of the vectors.", show_default="512")
+    ] = None,
+    sliding_window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sliding layers as in v3.5, of so many tokens.", show_default="-"),
+    ] = None,
+) -> None:
+    """Write a randomly initialised checkpoint in jina-reranker-v3's layout.
+
+    It ranks at random: for smoke tests, and to start a training from.
+    """
+    from dataclasses import replace
+
+    from ..lbnl.initialise import SIZES, initialise
+
+    changes = {
+        "layers": layers,
+        "hidden": hidden,
+        "intermediate": intermediate,
+        "heads": heads,
+        "key_heads": key_heads,
+        "head_dim": head_dim,
+        "projection": projection,
+    }
+    shape = replace(SIZES[size], **{k: v for k, v in changes.items() if v is not None})
+    count = initialise(
+        folder, shape, tokenizer=tokenizer, dtype=dtype, seed=seed, sliding_window=sliding_window
+    )
+    typer.echo(f"{folder}: {count:,} random parameters, {dtype}")
+    typer.echo(f"next: jrv3-eval demo --model {folder}")

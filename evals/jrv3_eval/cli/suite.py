@@ -48,7 +48,28 @@ def run_suite(
         int | None,
         typer.Option(help="Only N queries, by a stable sample. The result says so.", min=1),
     ] = None,
+    order: Annotated[
+        str,
+        typer.Option(
+            help="first-stage, reverse or random:SEED: the order in which the model sees "
+            "the candidates."
+        ),
+    ] = "first-stage",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16.", show_default="the reranker's own"),
+    ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(
+            help="For lbnl: sdpa, blocked, flash_attention_2 or flex_attention.",
+            show_default="the reranker's own",
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="For lbnl: torch.compile of the elementwise work.")
+    ] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the reranker, key=value. Repeatable."),
@@ -75,10 +96,17 @@ def run_suite(
         first_stage=first_stage,
         depth=depth,
         limit=limit,
+        order=order,
         results=results,
         data_dir=data_dir,
         tasks_dir=tasks_dir,
-        settings={"device": device, **_settings(setting or [])},
+        settings={
+            "device": device,
+            **({"dtype": dtype} if dtype else {}),
+            **({"attention": attention} if attention else {}),
+            **({"compile": "true"} if compiled else {}),
+            **_settings(setting or []),
+        },
     )
     outcome = evaluate_suite(str(ctx.info_name), model or [], options)
     if as_json:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ScoreError
 from ..progress import Bar
-from ..rerankers.protocol import CountsTokens, LoadsWeights, PlansAhead, Reranker, Usage
+from ..rerankers.protocol import CountsTokens, LoadsWeights, PlansAhead, Reranker, Usage, WorksAhead
 from .store import ScoreStore, StoredScores
 from .work import Batch, Unit, plan_batches
 
@@ -22,7 +22,8 @@ class ScoredWork:
 
     latencies: seconds a scored query, its share of the batch by documents, as measured when
     it was scored (by this run or an earlier one). model_calls: batches scored by this run.
-    cached: queries taken from the store. usage: totals, or None where unknown.
+    cached: queries taken from the store. usage: totals, or None where unknown. blocks: of each
+    scored list that a listwise reranker counted.
     """
 
     scores: list[NDArray[np.float32]]
@@ -30,6 +31,7 @@ class ScoredWork:
     tokens: int | None
     truncated_documents: int
     truncated_queries: int
+    blocks: list[int]
     scored_documents: int
     model_calls: int
     cached: int
@@ -65,7 +67,10 @@ def score_work(
         reranker.load()  # before the clock starts: loading is no part of what a document costs
     if pending and isinstance(reranker, PlansAhead):
         reranker.prepare([unit.request for batch in batches for unit in batch.units])
-    for batch in pending:
+    for index, batch in enumerate(pending):
+        if isinstance(reranker, WorksAhead):
+            near = pending[index : index + 2]
+            reranker.expect([unit.request for coming in near for unit in coming.units])
         scored = _score_batch(reranker, batch)
         store.write(batch, scored)
         results.update(zip((unit.content for unit in batch.units), scored, strict=True))
@@ -150,6 +155,7 @@ def _collect(
         tokens=sum(usage.tokens for usage in known) if len(known) == len(usages) else None,
         truncated_documents=sum(usage.truncated_documents for usage in known),
         truncated_queries=sum(usage.truncated_query for usage in known),
+        blocks=[usage.blocks for usage in known if usage.blocks is not None],
         scored_documents=sum(len(result.scores) for result in results.values()),
         model_calls=model_calls,
         cached=cached,

@@ -28,17 +28,18 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
     batch BLOB NOT NULL,               -- identity of the batch that was scored together
     content BLOB NOT NULL,             -- hash of the query and its ordered candidate texts
-    scores BLOB NOT NULL,              -- float32, little endian, in candidate order
+    scores BLOB NOT NULL,              -- float32, little endian, in the order the model saw
     tokens INTEGER,                    -- tokens read by the model; NULL where unknown
     truncated_documents INTEGER,
     truncated_query INTEGER,
+    blocks INTEGER,                    -- parts that a listwise model read the list in, or NULL
     seconds REAL NOT NULL,             -- its share of the batch's time, by documents
     PRIMARY KEY (batch, content)
 ) WITHOUT ROWID
 """
-INSERT = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = """
-SELECT content, scores, tokens, truncated_documents, truncated_query, seconds
+SELECT content, scores, tokens, truncated_documents, truncated_query, blocks, seconds
 FROM scores WHERE batch = ?
 """
 
@@ -91,10 +92,10 @@ class ScoreStore:
         found = {
             content: StoredScores(
                 np.frombuffer(scores, dtype="<f4").astype(np.float32),
-                None if tokens is None else Usage(tokens, documents, bool(query)),
+                None if tokens is None else Usage(tokens, documents, bool(query), blocks),
                 seconds,
             )
-            for content, scores, tokens, documents, query, seconds in rows
+            for content, scores, tokens, documents, query, blocks, seconds in rows
         }
         for unit in batch.units:
             stored = found.get(unit.content)
@@ -115,6 +116,7 @@ class ScoreStore:
                     usage.tokens if usage else None,
                     usage.truncated_documents if usage else None,
                     int(usage.truncated_query) if usage else None,
+                    usage.blocks if usage else None,
                     result.seconds,
                 )
             )

@@ -13,6 +13,7 @@ from ..collection import Collection
 from ..errors import DataError
 from ..hashing import hash_text
 from ..rerankers.protocol import RankingRequest
+from .order import FIRST_STAGE, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,13 @@ class Batch:
         return sum(len(unit.request.documents) for unit in self.units)
 
 
-def work_list(collection: Collection, candidates: CandidateSet) -> list[Unit]:
+def work_list(
+    collection: Collection, candidates: CandidateSet, order: Order = FIRST_STAGE
+) -> list[Unit]:
     """One unit a query in the order of the set; texts of shared documents are shared.
+
+    Documents stand as `order` shows them to the model, and the content hash follows, so that
+    stored scores of one order never serve another.
 
     Raises DataError where the set names a document that the corpus has not.
     """
@@ -62,9 +68,10 @@ def work_list(collection: Collection, candidates: CandidateSet) -> list[Unit]:
         docids, _ = candidates.of(index)
         query = collection.queries[qid]
         content = hashlib.sha256(hash_text(query))
-        for docid in docids:
+        seen = [docids[position] for position in order.positions(qid, len(docids))]
+        for docid in seen:
             content.update(hashes[docid])
-        request = RankingRequest(qid, query, tuple(texts[docid] for docid in docids))
+        request = RankingRequest(qid, query, tuple(texts[docid] for docid in seen))
         units.append(Unit(request, content.digest()))
     return units
 

@@ -10,6 +10,7 @@ from ..baselines import Baseline, parse_baseline
 from ..cards import load_suite, select_tasks
 from ..device import check_device
 from ..engine.local import score_work
+from ..engine.order import FIRST_STAGE, Order, parse_order
 from ..engine.store import ScoreStore
 from ..engine.work import work_list
 from ..errors import UsageError
@@ -37,6 +38,7 @@ def evaluate(
     first_stage: str | None = None,
     depth: int | None = None,
     limit: int | None = None,
+    order: str = "first-stage",
     results: str | Path = "results/runs",
     data_dir: str | Path | None = None,
     tasks_dir: str | Path | None = None,
@@ -46,6 +48,7 @@ def evaluate(
 
     model: one SPEC or several (a folder, a hub id, `family:target`, `none`, `oracle`,
     `random:SEED`); None takes the suite's own. What is left out is the suite's own protocol.
+    order: in which models see the candidates, `first-stage`, `reverse` or `random:SEED`.
     settings: of the reranker, as `--set` gives them. Raises Jrv3EvalError; bad input never
     yields a number.
     """
@@ -55,6 +58,7 @@ def evaluate(
         first_stage=first_stage,
         depth=depth,
         limit=limit,
+        order=order,
         results=Path(results),
         data_dir=None if data_dir is None else Path(data_dir),
         tasks_dir=None if tasks_dir is None else Path(tasks_dir),
@@ -78,13 +82,14 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
     for name, value in (("depth", options.depth), ("limit", options.limit)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be 1 or more, not {value}.")
+    order = parse_order(options.order)
     check_writable(options.results)
     cache = cache_root()
     device = check_device(options.settings.get("device", "auto"))
     stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
     # Every name, dataset and candidate set is checked before the first model call.
     rankers = [parse_baseline(name) or open_reranker(name, options.settings) for name in specs]
-    _refuse_idle_settings(options, rankers)
+    _refuse_idle_options(options, order, rankers)
     warm_up = warm_up_in_background()
     tasks = [prepare_task(loaded, card, stage, options, cache) for card in cards]
     del stage  # and its model, where it has one
@@ -92,22 +97,34 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
     while rankers:
         ranker = rankers.pop(0)  # a model is let go before the next one loads
         for task, collected in zip(tasks, results, strict=True):
-            scored, part = _rank(task, ranker, cache)
+            scored, part = _rank(task, ranker, order, cache)
             warm_up.join()
             collected.append(judge(task, part, scored, options))
     return [result for collected in results for result in collected]
 
 
-def _refuse_idle_settings(options: Options, rankers: Sequence[Baseline | Reranker]) -> None:
+def _refuse_idle_options(
+    options: Options, order: Order, rankers: Sequence[Baseline | Reranker]
+) -> None:
+    """Raises UsageError on what only a model could heed, where there is none."""
+    if not all(isinstance(ranker, Baseline) for ranker in rankers):
+        return
+    if order != FIRST_STAGE:
+        raise UsageError(
+            f"The order {order.name} was given, but no model that could see it.",
+            next_step="leave out --order, or name a model",
+        )
     idle = sorted(set(options.settings) - {"device"})
-    if idle and all(isinstance(ranker, Baseline) for ranker in rankers):
+    if idle:
         raise UsageError(
             f"Settings were given ({', '.join(idle)}), but no model that could use them.",
             next_step="leave out --set, or name a model",
         )
 
 
-def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored, RerankerPart]:
+def _rank(
+    task: Task, ranker: Baseline | Reranker, order: Order, cache: Path
+) -> tuple[Scored, RerankerPart]:
     started = datetime.datetime.now(datetime.UTC)
     if isinstance(ranker, Baseline):
         part = RerankerPart(
@@ -118,9 +135,11 @@ def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored,
             weights=None,
             settings={} if ranker.seed is None else {"seed": ranker.seed},
         )
-        return Scored(ranker.scores(task.candidates, task.collection.qrels), None, started), part
+        scores = ranker.scores(task.candidates, task.collection.qrels)
+        # It reads no text, so that there is nothing to show it in another order.
+        return Scored(scores, None, FIRST_STAGE, started), part
     info = ranker.info
-    units = work_list(task.collection, task.candidates)
+    units = work_list(task.collection, task.candidates, order)
     name = f"{task.suite.suite}-{task.card.name}"
     store_path = cache / "scores" / info.fingerprint[:32] / f"{name}.shard0.sqlite"
     total = sum(len(unit.request.documents) for unit in units)
@@ -130,6 +149,8 @@ def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored,
         document_bar(f"{name}  {info.name}", total) as bar,
     ):
         work = score_work(units, ranker, store, documents_per_batch, bar)
+    pairs = zip(units, work.scores, strict=True)
+    scores = [order.restore(unit.request.qid, as_seen) for unit, as_seen in pairs]
     part = RerankerPart(
         name=info.name,
         family=info.family,
@@ -138,4 +159,4 @@ def _rank(task: Task, ranker: Baseline | Reranker, cache: Path) -> tuple[Scored,
         weights=info.weights,
         settings={**info.settings, "device": info.versions.get("device")},
     )
-    return Scored(work.scores, work, started), part
+    return Scored(scores, work, order, started), part

@@ -13,9 +13,11 @@ from .. import environment
 from ..baselines import Baseline
 from ..collection import Collection
 from ..engine.local import ScoredWork
+from ..engine.order import Order
 from ..metrics import DEFAULT_METRICS, Evaluation, Run
 from ..metrics import evaluate as evaluate_metrics
 from ..record import (
+    BlocksPart,
     CandidatesPart,
     CostPart,
     DatasetPart,
@@ -38,10 +40,14 @@ NO_HEADROOM = 1e-6
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores aligned with the candidates; work is None for a baseline."""
+    """Scores aligned with the candidates; work is None for a baseline.
+
+    work: its own scores stand in `order`, as the model saw the documents.
+    """
 
     scores: list[NDArray[np.float32]]
     work: ScoredWork | None
+    order: Order
     started: datetime.datetime
 
 
@@ -69,7 +75,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         dataset=_dataset_part(task.collection),
         primary_metric=metric,
         limit=task.limit,
-        order="first-stage",
+        order=scored.order.name,
         candidates=CandidatesPart(
             first_stage=candidates.first_stage,
             settings=dict(candidates.settings),
@@ -91,6 +97,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
             highest=reranked.ties.highest,
         ),
         truncated=_truncated_part(scored.work, len(candidates)),
+        blocks=_blocks_part(scored.work),
         cost=_cost_part(scored.work),
         environment=EnvironmentPart(
             versions=environment.versions(),
@@ -139,6 +146,14 @@ def _truncated_part(work: ScoredWork | None, queries: int) -> TruncatedPart:
     return TruncatedPart(
         documents=work.truncated_documents / scored, queries=work.truncated_queries / queries
     )
+
+
+def _blocks_part(work: ScoredWork | None) -> BlocksPart | None:
+    """None where no list was read as one."""
+    if work is None or not work.blocks:
+        return None
+    several = sum(blocks > 1 for blocks in work.blocks)
+    return BlocksPart(several=several / len(work.blocks), most=max(work.blocks))
 
 
 def _cost_part(work: ScoredWork | None) -> CostPart:

@@ -24,6 +24,7 @@ class Options:
     first_stage: str | None = None
     depth: int | None = None
     limit: int | None = None
+    order: str = "first-stage"
     results: Path = Path("results/runs")
     data_dir: Path | None = None
     tasks_dir: Path | None = None

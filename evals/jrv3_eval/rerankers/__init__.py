@@ -9,6 +9,7 @@ from .protocol import (
     RerankerInfo,
     RerankerSettings,
     Usage,
+    WorksAhead,
 )
 from .registry import families, open_reranker, parse_settings
 
@@ -21,6 +22,7 @@ __all__ = [
     "RerankerInfo",
     "RerankerSettings",
     "Usage",
+    "WorksAhead",
     "families",
     "open_reranker",
     "parse_settings",

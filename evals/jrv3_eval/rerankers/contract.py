@@ -47,6 +47,7 @@ def check_reranker(
     check_shapes(reranker, long=long)
     check_independence(reranker, (factory, *variants))
     check_equal_queries(reranker)
+    check_neighbours(reranker)
     check_usage(reranker)
     if pointwise:
         check_alignment(reranker)
@@ -100,6 +101,27 @@ def check_equal_queries(reranker: Reranker) -> None:
     together = _scores(reranker, [left, right])
     alone = [_scores(reranker, [r])[0] for r in (left, right)]
     _agree(together, alone, "two queries of equal text")
+
+
+def check_neighbours(reranker: Reranker) -> None:
+    """Whatever the other queries of a call are, a list scores as it does alone.
+
+    The scores of a listwise reranker may depend on the other documents of their own list, and
+    on its order; on another query's, never.
+    """
+    asked = RankingRequest("asked", "longest river?", _DOCUMENTS[:4])
+    (alone,) = _scores(reranker, [asked])
+    others = (
+        RankingRequest("asked too", "longest river?", _DOCUMENTS[:4]),  # the very same list
+        RankingRequest("order", "longest river?", _DOCUMENTS[3::-1]),
+        RankingRequest("longer", "longest river?", _DOCUMENTS * 3),
+        RankingRequest("other query", "which fruit has potassium", _DOCUMENTS[:4]),
+        RankingRequest("empty", "", ()),
+    )
+    for other in others:
+        before = _scores(reranker, [other, asked])[1]
+        after = _scores(reranker, [asked, other])[0]
+        _agree([alone, alone], [before, after], f"beside the request {other.qid!r}")
 
 
 def check_alignment(reranker: Reranker) -> None:

@@ -12,13 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..hashing import digest_json
 
-SCORING = 1  # raised when the same settings and versions would give other scores
+SCORING = 2  # raised when the same settings and versions would give other scores
 type_json = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class RankingRequest:
-    """One unit of work: a query with its whole candidate list, in candidate order."""
+    """One unit of work: a query with its whole candidate list, as the model is to see it.
+
+    The documents stand in candidate order, or in another that the run asks for (`--order`).
+    """
 
     qid: str
     query: str
@@ -27,11 +30,16 @@ class RankingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What scoring one request took: tokens read by the model, and what was cut."""
+    """What scoring one request took: tokens read by the model, and what was cut.
+
+    blocks: parts that a listwise model read the list in; 1: the whole list in one context.
+    None where documents are read one by one.
+    """
 
     tokens: int
     truncated_documents: int
     truncated_query: bool
+    blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,17 @@ class CountsTokens(Protocol):
     """A reranker that can say what a request takes; called after `score` with the same requests."""
 
     def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]: ...
+
+
+@runtime_checkable
+class WorksAhead(Protocol):
+    """A reranker that can prepare (tokenise) what comes next while it scores.
+
+    `expect` is a hint: these requests will be scored next, in this order. It must return at once
+    and change no score.
+    """
+
+    def expect(self, requests: Sequence[RankingRequest]) -> None: ...
 
 
 class Family(Protocol):
