@@ -32,7 +32,7 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_every_option_of_a_command_exists(cli: Cli, arguments: list[str]) -> None:
     words = [word for word in arguments if not word.startswith("-")]
-    group = words[:2] if words[0] == "candidates" else words[:1]
+    group = words[:2] if words[0] in ("candidates", "models") else words[:1]
     shown = cli(*group, "--help")
     assert shown.code == 0
     for option in (word for word in arguments if word.startswith("--")):
@@ -51,6 +51,17 @@ def test_the_tutorial_runs_as_it_stands(cli: Cli, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "rivers" in done.out
     assert (tmp_path / "results/runs").is_dir()
+
+
+def test_the_python_example_runs_on_the_random_checkpoint(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli("models", "init-lbnl", "./random").code == 0
+    [example] = blocks("tutorial: rerank")
+    exec(example, {})
+    index, score, *document = capsys.readouterr().out.split()
+    assert (["The", "Amazon"], ["The", "Nile"])[int(index)] == document
+    assert -1 <= float(score) <= 1
 
 
 def test_the_demo_table_has_todays_columns(cli: Cli, tasks_dir: Path) -> None:

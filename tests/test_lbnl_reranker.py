@@ -351,3 +351,27 @@ def test_it_runs_inside_mteb(folder: Path) -> None:
     result = mteb.evaluate(MtebCrossEncoder(reranker), MockRerankingTask(), cache=None)
     [scores] = result.task_results[0].scores["test"]
     assert 0 <= scores["ndcg_at_10"] <= 1
+
+
+def test_compile_without_a_compiler_is_a_users_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    errors: list[RuntimeError] = [InvalidCxxCompiler(), RuntimeError("out of memory")]
+
+    def fail(*_: object) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(LbnlModel, "read", fail)
+    with pytest.raises(UsageError, match=r"torch.compile does not work here.*C\+\+ compiler"):
+        open_(folder, compile=True).score(WORK)
+    with pytest.raises(RuntimeError, match="out of memory"):  # another fault stays what it is
+        open_(folder, compile=True).score(WORK)
+
+
+@pytest.mark.slow
+def test_compiled_scores_are_the_same(folder: Path) -> None:
+    plain, compiled = (open_(folder, compile=c).score(WORK) for c in (False, True))
+    for one, other in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5, rtol=0)

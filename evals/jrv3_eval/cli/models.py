@@ -94,4 +94,4 @@ def init_lbnl(
         folder, shape, tokenizer=tokenizer, dtype=dtype, seed=seed, sliding_window=sliding_window
     )
     typer.echo(f"{folder}: {count:,} random parameters, {dtype}")
-    typer.echo(f"next: jrv3-eval demo --model {folder}")
+    typer.echo(f"next: jrv3-eval demo --model {folder} --limit 5")

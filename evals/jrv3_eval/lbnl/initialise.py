@@ -11,7 +11,7 @@ from typing import Any
 
 from ..device import check_dtype, quiet_loading, torch_dtype
 from ..errors import CheckpointError, UsageError
-from ..paths import storage_error
+from ..paths import share, storage_error
 from .layout import ARCHITECTURE, RELEASED_VOCABULARY
 from .prompt import SPECIAL_TOKENS
 
@@ -28,10 +28,10 @@ class Size:
     """The shape of a backbone. projection: length of the vectors that are compared."""
 
     layers: int = 2
-    hidden: int = 64
-    intermediate: int = 128
-    heads: int = 4
-    key_heads: int = 2
+    hidden: int = 32
+    intermediate: int = 64
+    heads: int = 2
+    key_heads: int = 1
     head_dim: int = 16
     projection: int = 512
 
@@ -118,6 +118,8 @@ def _write_model(
         torch.random.set_rng_state(generator)
     save_torch_state_dict(weights, folder, max_shard_size=max_shard_size)
     (folder / "config.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
+    for written in folder.iterdir():
+        share(written)  # the weights were written as a temporary file
     return sum(value.numel() for value in weights.values())
 
 

@@ -175,7 +175,15 @@ class LbnlReranker:
         self, prompts: Sequence[tuple[int, TokenisedPrompt]], into: list[list[BlockVectors]]
     ) -> None:
         """One forward pass; adds each block's vectors to those of its request."""
-        found = self._model.read([prompt for _, prompt in prompts])
+        try:
+            found = self._model.read([prompt for _, prompt in prompts])
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise UsageError(
+                f"torch.compile does not work here: {str(error).splitlines()[0]}",
+                next_step="leave out --compile, or install a C++ compiler (on a GPU: Triton)",
+            ) from error
         for (index, _), vectors in zip(prompts, found, strict=True):
             into[index].append(vectors)
 
