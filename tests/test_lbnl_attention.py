@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,20 +135,54 @@ def test_flash_attention_is_called_with_the_bounds_of_the_pack(
 def test_flex_attention_masks_windows_and_borders(
     window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torch.nn.attention.flex_attention import flex_attention
+    from torch.nn.attention import flex_attention as flex
     from transformers.integrations import flex_attention as integration
 
     # Uncompiled, it computes the same by plain matrices; compiling takes half a minute.
     monkeypatch.setattr(
         integration, "compile_friendly_flex_attention",
-        lambda q, k, v, training=False, **options: flex_attention(q, k, v, **options),
+        lambda q, k, v, training=False, **options: flex.flex_attention(q, k, v, **options),
     )  # fmt: skip
-    spans = Spans.of([140, 1, 59])
+    made = []
+    create = flex.create_block_mask
+
+    def uncompiled(*arguments: Any, _compile: bool, **options: Any) -> Any:
+        assert _compile  # else it first makes the whole square
+        made.append(1)
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(flex, "create_block_mask", uncompiled)
     given = heads(200, window)
     kernel = Delegated("flex_attention")
     for _ in range(2):  # the second layer reuses the mask
+        spans = Spans.of([140, 1, 59])
         expected = plain(given, spans)
         torch.testing.assert_close(kernel(given, spans).double(), expected, atol=2e-6, rtol=0)
+    assert made == [1]
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "width", "masked", "shares"),
+    [
+        ((8, 0), torch.bfloat16, 128, False, True),
+        ((7, 5), torch.float16, 128, False, False),  # no flash kernel before Ampere
+        ((9, 0), torch.float32, 128, False, False),
+        ((9, 0), torch.bfloat16, 320, False, False),
+        ((9, 0), torch.bfloat16, 128, True, False),
+    ],
+)
+def test_key_heads_are_repeated_where_a_gpu_kernel_cannot_share_them(
+    capability: tuple[int, int],
+    dtype: torch.dtype,
+    width: int,
+    masked: bool,
+    shares: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    queries: Any = SimpleNamespace(device=torch.device("cuda"), dtype=dtype, shape=(4, 9, width))
+    mask = torch.ones(1) if masked else None
+    assert attention._shares_key_heads(queries, mask) == shares
 
 
 def test_flash_attention_needs_a_gpu_and_its_package() -> None:

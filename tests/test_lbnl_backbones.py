@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from jrv3_eval.errors import CheckpointError
+from jrv3_eval.errors import CheckpointError, UsageError
 from jrv3_eval.lbnl import LbnlReranker
 from jrv3_eval.lbnl.model import AnyReader
 from jrv3_eval.rerankers import RankingRequest
 from models import write_json, write_lbnl
 
 SHAPE = {
-    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+    "hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 3,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
 }  # fmt: skip
 WORK = [
@@ -64,24 +64,45 @@ def test_lists_share_a_pass_as_if_each_were_alone(
 ) -> None:
     folder = write_backbone(tmp_path / "ckpt", model_type, **changes)
     reranker, reader = loaded(folder, attention=attention)
-    # Mistral's own default window, 4096 tokens, is longer than what is probed.
-    assert reader.packs == (model_type != "mistral" or bool(changes))
+    assert reader.packs
     together = reranker.score(WORK)
     alone = [reranker.score([request])[0] for request in WORK]
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    reader._backbone.config._attn_implementation = "sdpa"
     reader.packs = False  # transformers' own way, a prompt at a time
-    for one, other in zip(together, reranker.score(WORK), strict=True):
+    plain = reranker.score(WORK)
+    for one, other, third in zip(together, alone, plain, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one, third, atol=1e-5)
 
 
-def test_a_backbone_with_an_attention_of_its_own_runs_a_prompt_at_a_time(tmp_path: Path) -> None:
-    changes = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 4096}
-    folder = write_backbone(tmp_path / "ckpt", "gptj", rotary_dim=8, **changes)
-    reranker, reader = loaded(folder)
+@pytest.fixture
+def gptj(tmp_path: Path) -> Path:
+    """A backbone with an attention of its own, and few positions."""
+    changes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 4096, "rotary_dim": 8}
+    return write_backbone(tmp_path / "ckpt", "gptj", **changes)
+
+
+def test_a_backbone_with_an_attention_of_its_own_runs_a_prompt_at_a_time(gptj: Path) -> None:
+    reranker, reader = loaded(gptj)
     assert not reader.packs
+    assert reranker.info.settings["attention"] == "sdpa"
     together = reranker.score(WORK)
     np.testing.assert_allclose(together[0], reranker.score(WORK[:1])[0], atol=1e-5)
+
+
+def test_settings_without_effect_are_refused(gptj: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="computes attention as transformers decides"):
+        loaded(gptj, attention="blocked")
+    with pytest.raises(UsageError, match="compile works for qwen3 backbones only"):
+        loaded(write_backbone(tmp_path / "llama", "llama"), compile=True)
+
+
+def test_a_prompt_beyond_the_positions_is_an_error(tmp_path: Path) -> None:
+    folder = write_backbone(tmp_path / "ckpt", "llama", max_position_embeddings=700)
+    reranker, _ = loaded(folder, max_doc_length=300, max_query_length=100)
+    assert reranker.info.settings["max_length"] == 700
+    with pytest.raises(UsageError, match="but the backbone has 700 positions"):
+        reranker.score(WORK)
 
 
 def test_a_backbone_that_looks_ahead_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def test_remote_code_in_the_folder_is_neither_needed_nor_run(folder: Path) -> No
 
 
 def test_shards_load_as_one_file_does(folder: Path, tmp_path: Path) -> None:
-    initialise(tmp_path / "shards", dtype="float32", max_shard_size="100KB")
+    initialise(tmp_path / "shards", dtype="float32", max_shard_size="40KB")
     assert (tmp_path / "shards" / "model.safetensors.index.json").is_file()
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
     found = open_reranker(str(tmp_path / "shards")).score(ASKED)[0]
@@ -138,7 +139,7 @@ def test_a_missing_projector(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda w: w.update({"projector.0.weight": w["projector.0.weight"][:, :60].clone()}),
+        lambda w: w.update({"projector.0.weight": w["projector.0.weight"][:, :30].clone()}),
         lambda w: w.update({"projector.2.weight": w["projector.2.weight"][:, :9].clone()}),
         lambda w: w.update({"projector.0.weight": w["projector.0.weight"][0].clone()}),
     ],
@@ -151,8 +152,13 @@ def test_a_wrongly_shaped_projector(folder: Path, change: Any) -> None:
 
 
 def test_the_released_width_wants_512_dimensions(tmp_path: Path, data: Path) -> None:
-    size = Size(1, 1024, 8, 1, 1, 8, projection=256)
-    initialise(tmp_path / "card", size, tokenizer=data / "tokenizer-qwen3")
+    from safetensors.torch import load_file, save_file
+
+    card, size = tmp_path / "card", Size(1, 1024, 8, 1, 1, 8)
+    initialise(card, size, tokenizer=data / "tokenizer-qwen3")
+    weights = load_file(card / "model.safetensors")
+    weights["projector.2.weight"] = weights["projector.2.weight"][:256].clone()
+    save_file(weights, card / "model.safetensors")
     assert "wants 512x1024 and 512x512" in refusal(tmp_path / "card").what
 
 
@@ -178,6 +184,19 @@ def test_unexpected_tensors_are_named(folder: Path) -> None:
     assert "unexpected" in error.what
     assert "layers.9.part0" in error.what
     assert "and 2 more" in error.what
+
+
+def test_tensors_in_a_file_that_nobody_reads_are_unexpected(folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"foo.bar": np.zeros(1, np.float32)}, folder / "extra.safetensors")
+    assert "has unexpected foo.bar" in refusal(folder).what
+
+
+def test_a_tensor_without_the_backbones_prefix_does_not_take_its_place(folder: Path) -> None:
+    name = "layers.0.mlp.down_proj.weight"
+    edit_weights(folder, lambda w: w.update({name: w[f"model.{name}"] * 2}))
+    assert f"has unexpected {name}" in refusal(folder).what
 
 
 def test_tensors_of_another_shape(folder: Path) -> None:
@@ -264,9 +283,63 @@ def test_sliding_layers_without_a_window_would_be_plausible_and_wrong(
     assert "Some layers are sliding" in refusal(folder).what
 
 
-def test_a_config_that_transformers_does_not_take(folder: Path) -> None:
-    edit_config(folder, model_type="no-such-type")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "no-such-type"}, {"model_type": None}, {"num_hidden_layers": "2"},
+        {"rms_norm_eps": "x"}, {"num_attention_heads": 0},
+    ],
+)  # fmt: skip
+def test_a_config_that_transformers_does_not_take(folder: Path, change: dict[str, Any]) -> None:
+    edit_config(folder, **change)
     assert "transformers cannot load tiny" in refusal(folder).what
+
+
+def test_a_tokenizer_that_no_library_knows(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "model": {"type": "Telepathy"}}))
+    assert "transformers cannot load tiny" in refusal(folder).what
+
+
+def test_positions_must_be_stated(folder: Path) -> None:
+    edit_config(folder, rope_theta=None)
+    assert "does not state rope_theta" in refusal(folder).what
+    edit_config(folder, rope_parameters={"rope_type": "default", "rope_theta": 1e6})
+    edit_config(folder, rope_scaling=None)
+    assert len(open_reranker(str(folder)).score(ASKED)[0]) == 2
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_positions_that_depend_on_other_lists_are_refused(folder: Path, kind: str) -> None:
+    edit_config(folder, rope_scaling={"rope_type": kind, "factor": 2.0})
+    assert "depend on other lists" in refusal(folder).what
+    edit_config(folder, rope_scaling="yarn")
+    assert "rope_scaling should be an object" in refusal(folder).what
+
+
+@pytest.mark.parametrize("theta", [1_000_000, 500_000])
+def test_the_stated_positions_reach_the_model(folder: Path, theta: int) -> None:
+    edit_config(folder, rope_theta=theta)
+    model: Any = LbnlReranker.from_pretrained(str(folder))._model
+    frequencies = model.backbone.rotary_emb.inv_freq
+    assert float(frequencies[1]) == pytest.approx(theta ** (-2 / 16))
+
+
+def test_a_config_cannot_ask_for_a_foreign_kernel(folder: Path, tmp_path: Path) -> None:
+    expected = open_reranker(str(folder)).score(ASKED)[0]
+    for key in ("attn_implementation", "_attn_implementation"):
+        edit_config(folder, **{key: "evil-org/evil-kernel"})
+    np.testing.assert_array_equal(open_reranker(str(folder)).score(ASKED)[0], expected)
+    other = write_cross_encoder(tmp_path / "cross")
+    edit_config(other, attn_implementation="evil-org/evil-kernel")
+    with pytest.raises(CheckpointError, match="asks for an attention kernel from the hub"):
+        open_reranker(str(other))
+
+
+def test_the_window_is_never_more_than_the_positions(folder: Path) -> None:
+    edit_config(folder, max_position_embeddings=40_960)
+    assert open_reranker(str(folder)).info.settings["max_length"] == 40_960
 
 
 # --- making one ---------------------------------------------------------------------------------
@@ -350,11 +423,29 @@ def test_a_folder_that_is_not_empty_is_left_alone(cli: Cli, folder: Path) -> Non
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_broken_tokenizer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json.gz", gzip.compress(b"{}" * 99)[:20]),
+        ("tokenizer.json.gz", b"no gzip"),
+    ],
+)
+def test_a_broken_tokenizer_leaves_no_half_checkpoint(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / "tok").mkdir()
-    (tmp_path / "tok" / "tokenizer.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="cannot load this tokenizer"):
-        initialise(tmp_path / "x", tokenizer=tmp_path / "tok")
+    (tmp_path / "tok" / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match="This tokenizer cannot be read") as caught:
+        initialise(tmp_path / "x", tokenizer=tmp_path / "tok" / name)  # its file will do as well
+    assert str(caught.value.where) == str(tmp_path / "tok")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_projection_that_would_be_refused_is_not_written(tmp_path: Path, data: Path) -> None:
+    size = Size(1, 1024, 8, 1, 1, 8, projection=256)
+    with pytest.raises(UsageError, match="a projection of 256 is refused on loading"):
+        initialise(tmp_path / "x", size, tokenizer=data / "tokenizer-qwen3")
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

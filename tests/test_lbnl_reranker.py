@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from conftest import Cli, write_beir
-from jrv3_eval.errors import UsageError
+from jrv3_eval.errors import ScoreError, UsageError
 from jrv3_eval.lbnl import LbnlReranker
 from jrv3_eval.lbnl.model import LbnlModel
 from jrv3_eval.rerankers import RankingRequest, WorksAhead, open_reranker
@@ -124,6 +125,22 @@ def test_bfloat16_is_near_float32(folder: Path) -> None:
 # --- what is recorded ---------------------------------------------------------------------------
 
 
+def test_half_precision_on_a_cpu_is_keyed_by_its_instructions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "instructions" not in open_(folder).info.versions
+    before = open_(folder, dtype="bfloat16").info
+    assert before.versions["instructions"]
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert open_(folder, dtype="bfloat16").info.fingerprint != before.fingerprint
+
+
+def test_compilers_and_kernels_are_keyed_by_their_versions(folder: Path) -> None:
+    assert "triton" in open_(folder, compile=True).info.versions
+    assert "triton" in open_(folder, attention="flex_attention").info.versions
+    assert "flash-attn" in open_(folder, attention="flash_attention_2").info.versions
+
+
 def test_the_released_limits_are_the_defaults(folder: Path, sliding: Path) -> None:
     recorded = open_(folder).info.settings
     assert recorded["max_query_length"] == 512
@@ -186,6 +203,30 @@ def test_an_expectation_that_does_not_come_is_dropped(folder: Path) -> None:
     assert len(reranker.score(WORK[:1])) == 1
 
 
+def test_nobody_waits_for_lists_that_are_not_wanted_any_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reranker = open_(folder, tokens_per_pass=1)
+    reranker.load()
+    read = reranker._reader.read
+    readings: list[str] = []
+
+    def slow(query: str, *rest: Any) -> Any:
+        readings.append(query)
+        time.sleep(0.05)
+        return read(query, *rest)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    reranker._reader.read = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(LbnlModel, "read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reranker.score([RankingRequest(str(i), str(i), DOCUMENTS[:2]) for i in range(40)])
+    reranker._thread.submit(int).result()  # behind whatever is left
+    assert len(readings) < 10
+
+
 # --- the released method ------------------------------------------------------------------------
 
 
@@ -235,8 +276,40 @@ def test_rerank_at_the_edges(folder: Path) -> None:
     assert reranker.rerank("q", []) == []
     assert len(reranker.rerank("q", DOCUMENTS, top_n=99)) == len(DOCUMENTS)
     for name in ("top_n", "max_doc_length", "max_query_length"):
-        with pytest.raises(UsageError, match=f"{name} must be 1 or more"):
+        with pytest.raises(UsageError, match=f"{name} must be a whole number of 1"):
             reranker.rerank("q", DOCUMENTS, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("query", "documents"), [("q", "one text"), ("q", [{"text": "x"}]), (None, ["x"]), ("q", None)]
+)
+def test_rerank_takes_texts_only(folder: Path, query: Any, documents: Any) -> None:
+    with pytest.raises(UsageError, match="one text as the query and a list of texts"):
+        open_(folder).rerank(query, documents)
+
+
+@pytest.fixture
+def overflowing(folder: Path, tmp_path: Path) -> Path:
+    """Weights whose MLP leaves float16's range, though not float32's."""
+    from safetensors.torch import load_file, save_file
+
+    where = Path(shutil.copytree(folder, tmp_path / "large"))
+    weights = load_file(where / "model.safetensors")
+    for name in weights:
+        if "mlp" in name or "layernorm" in name:
+            weights[name] *= 300
+    save_file(weights, where / "model.safetensors")
+    return where
+
+
+def test_what_is_no_number_gives_no_score(overflowing: Path, cli: Cli, tasks_dir: Path) -> None:
+    assert np.isfinite(open_(overflowing).score(WORK)[0]).all()
+    with pytest.raises(ScoreError, match="not finite"):
+        open_(overflowing, dtype="float16").rerank("longest river", DOCUMENTS)
+    done = cli("zoo", "--tasks-dir", tasks_dir, "--model", overflowing, "--dtype", "float16")
+    assert done.code == 2
+    assert "It returned nan" in done.err
+    assert done.out == ""
 
 
 def test_equal_scores_keep_their_input_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +328,7 @@ def test_equal_scores_keep_their_input_order(folder: Path, monkeypatch: pytest.M
         ({"attention": "eager"}, "Bad value for the setting 'attention'"),
         ({"dtype": "float8"}, "Unknown dtype 'float8'"),
         ({"max_length": 131_073}, "more than the 131072 positions"),
+        ({"max_length": 3072}, "every document would be read alone"),
         ({"max_doc_length": 0}, "Bad value for the setting 'max_doc_length'"),
         ({"block_size": 3}, "Unknown setting of lbnl 'block_size'"),
     ],

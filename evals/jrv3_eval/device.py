@@ -111,6 +111,18 @@ def computing_versions(*packages: str, device: str) -> dict[str, str]:
     return {**found, "device": device_kind(device)}
 
 
+def cpu_instructions() -> str:
+    """The processor's vector instructions that half precision depends on, or its kind."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    flags = set(re.findall(r"\b(?:avx2|avx512f|avx512_bf16|amx_bf16|asimd|bf16|sve)\b", text))
+    known = "+".join(sorted(flags)) or platform.machine()
+    return f"{known}, at most {limit}" if limit else known
+
+
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Silence transformers' progress bars and load reports; what matters is raised instead."""

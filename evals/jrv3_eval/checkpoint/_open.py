@@ -87,6 +87,14 @@ def refuse_remote_code(checkpoint: Checkpoint) -> None:
                 next_step="use a checkpoint of an architecture that transformers implements, or "
                 "force a reranker family that implements this one (FAMILY:TARGET)",
             )
+    for key in ("attn_implementation", "_attn_implementation"):
+        if "/" in str(checkpoint.config.get(key)):  # transformers would fetch and import it
+            raise CheckpointError(
+                f"{checkpoint.name} asks for an attention kernel from the hub "
+                f"({checkpoint.config[key]}), and foreign code is never run here.",
+                where=f"{checkpoint.folder / 'config.json'}: {key}",
+                next_step="remove the key from config.json",
+            )
 
 
 def _open_package(name: str) -> Checkpoint:

@@ -1,6 +1,7 @@
 """Causal attention over several sequences that stand one after the other, without padding.
 
-No kernel here builds a (heads, n, n) tensor, or reads across the border of two sequences.
+No kernel here builds a (heads, n, n) tensor on a CPU or a CUDA device, or reads across the border
+of two sequences.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def blocked(heads: Heads, spans: Spans) -> torch.Tensor:
     """The same by matrix products over blocks of queries; the queries' memory is overwritten.
 
     On a CPU, bfloat16 matrix products run at more than twice the rate of torch's fused kernel.
-    The products are rounded to the model's precision before the softmax, as in transformers'
-    eager attention; the softmax itself is computed in float32.
+    The products are rounded to the model's precision before the softmax, as they are in
+    transformers' eager attention; the softmax itself is computed in float32.
     """
     queries, keys, values = heads.queries, heads.keys.transpose(1, 2), heads.values
     group = queries.shape[0] // keys.shape[0]
@@ -157,8 +158,7 @@ def _fused(heads: Heads, *, causal: bool = False, mask: torch.Tensor | None = No
     """torch's fused attention: [rows, heads, d]."""
     queries, keys, values = heads.queries, heads.keys, heads.values
     grouped = queries.shape[0] != keys.shape[0]
-    if grouped and queries.device.type != "cpu" and (mask is not None or _is_wide(queries)):
-        # On a GPU only the flash kernel shares key heads, and it takes neither mask nor float32.
+    if grouped and not _shares_key_heads(queries, mask):
         group = queries.shape[0] // keys.shape[0]
         keys, values = (x.repeat_interleave(group, dim=0) for x in (keys, values))
         grouped = False
@@ -175,5 +175,14 @@ def _fused(heads: Heads, *, causal: bool = False, mask: torch.Tensor | None = No
     return output[0].transpose(0, 1)
 
 
-def _is_wide(tensor: torch.Tensor) -> bool:
-    return tensor.dtype not in (torch.float16, torch.bfloat16)
+def _shares_key_heads(queries: torch.Tensor, mask: torch.Tensor | None) -> bool:
+    """True if the fused kernel takes fewer key heads than heads.
+
+    On a GPU only flash attention does: without a mask, in half precision, heads of at most 256,
+    on an Ampere or newer.
+    """
+    if queries.device.type != "cuda":
+        return queries.device.type == "cpu"
+    half = queries.dtype in (torch.float16, torch.bfloat16)
+    recent = torch.cuda.get_device_capability(queries.device) >= (8, 0)
+    return mask is None and half and recent and queries.shape[-1] <= 256

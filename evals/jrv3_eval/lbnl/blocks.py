@@ -71,5 +71,5 @@ def cosines(query: NDArray[np.float32], documents: NDArray[np.float32]) -> NDArr
     lengths = np.linalg.norm(documents, axis=1) * np.linalg.norm(query)
     products = documents @ query
     scores: NDArray[np.float32] = np.zeros(len(documents), dtype=np.float32)
-    np.divide(products, lengths, out=scores, where=lengths > 0)
+    np.divide(products, lengths, out=scores, where=lengths != 0)  # what is no number stays none
     return scores

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from .prompt import SPECIAL_TOKENS
 QWEN3_TOKENS = 151_669
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 WINDOW = 131_072
-# v3.5 (reference: reranker-models.md, section 2.1): three sliding layers, two full, the last full.
 _NOT_OF_BACKBONE = ("architectures", "model_type", "torch_dtype")
+# v3.5 (reference: reranker-models.md, section 2.1): three sliding layers, two full, the last full.
 _PATTERN = (*["sliding_attention"] * 3, *["full_attention"] * 2)
 
 
@@ -68,10 +69,18 @@ def initialise(
             next_step="name a folder that does not exist yet",
         )
     check_dtype(dtype)
+    made = _tokenizer(None if tokenizer is None else Path(tokenizer))
+    released = len(made) == QWEN3_TOKENS + len(SPECIAL_TOKENS)
+    vocabulary = RELEASED_VOCABULARY if released else len(made)
+    if released and size.hidden == RELEASED.hidden and size.projection != RELEASED.projection:
+        raise UsageError(
+            f"At the released width and vocabulary a projection of {size.projection} is refused "
+            f"on loading; the released one is {RELEASED.projection}.",
+            next_step="leave out --projection",
+        )
     try:
         target.mkdir(parents=True, exist_ok=True)
-        tokens = _write_tokenizer(target, None if tokenizer is None else Path(tokenizer))
-        vocabulary = RELEASED_VOCABULARY if tokens == QWEN3_TOKENS + 3 else tokens
+        made.save_pretrained(target)
         return _write_model(target, size, vocabulary, dtype, seed, sliding_window, max_shard_size)
     except OSError as error:
         raise storage_error(error, target) from error
@@ -156,42 +165,31 @@ def _config(size: Size, vocabulary: int, dtype: str, sliding_window: int | None)
     return config
 
 
-def _write_tokenizer(folder: Path, source: Path | None) -> int:
-    """Copy a tokenizer with the markers added; returns how many tokens it has."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+def _tokenizer(source: Path | None) -> Any:
+    """The tokenizer of a folder, or one of single bytes, with the markers added."""
+    from transformers import PreTrainedTokenizerFast
 
-    if source is None:
-        made: Any = PreTrainedTokenizerFast
+    made: Any = PreTrainedTokenizerFast
+    if source is not None:
+        tokenizer = _read_tokenizer(source.parent if source.is_file() else source)
+    else:
         tokenizer = made(
             tokenizer_object=_bytes_tokenizer(),
             pad_token="<|endoftext|>",
             eos_token="<|im_end|>",
             model_max_length=WINDOW,
         )
-    else:
-        _copy_tokenizer(source, folder)
-        try:
-            with quiet_loading():
-                tokenizer = AutoTokenizer.from_pretrained(
-                    str(folder), local_files_only=True, trust_remote_code=False
-                )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise CheckpointError(
-                f"transformers cannot load this tokenizer: {error}", where=str(source)
-            ) from error
     # In this order: in Qwen3's vocabulary they then have the released ids.
     tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
-    tokenizer.save_pretrained(folder)
-    return len(tokenizer)
+    return tokenizer
 
 
-def _copy_tokenizer(source: Path, folder: Path) -> None:
+def _read_tokenizer(source: Path) -> Any:
+    """transformers' fast tokenizer of a folder, whose tokenizer.json may be gzipped."""
+    from transformers import AutoTokenizer
+
     plain, packed = source / "tokenizer.json", source / "tokenizer.json.gz"
-    if plain.is_file():
-        shutil.copyfile(plain, folder / plain.name)
-    elif packed.is_file():
-        (folder / plain.name).write_bytes(gzip.decompress(packed.read_bytes()))
-    else:
+    if not plain.is_file() and not packed.is_file():
         raise CheckpointError(
             "The folder has no tokenizer.json.",
             where=str(source),
@@ -199,8 +197,25 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
             "tokenizer of single bytes",
         )
     settings = source / "tokenizer_config.json"
-    if settings.is_file():
-        shutil.copyfile(settings, folder / settings.name)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            content = (
+                plain.read_bytes() if plain.is_file() else gzip.decompress(packed.read_bytes())
+            )
+            (folder / plain.name).write_bytes(content)
+            if settings.is_file():
+                shutil.copyfile(settings, folder / settings.name)
+            with quiet_loading():
+                return AutoTokenizer.from_pretrained(
+                    name, local_files_only=True, trust_remote_code=False
+                )
+        except Exception as error:  # gzip, JSON and tokenizers: no common base
+            raise CheckpointError(
+                f"This tokenizer cannot be read: {type(error).__name__}: {error}",
+                where=str(source),
+                next_step="copy or download its files again",
+            ) from error
 
 
 def _bytes_tokenizer() -> Any:

@@ -73,7 +73,7 @@ class Delegated:
         """The block mask of a pack, made once for all its layers of one kind."""
         from torch.nn.attention.flex_attention import create_block_mask
 
-        if self._masks[0] is not spans:
+        if self._masks[0] != spans:
             self._masks = (spans, {})
         made = self._masks[1]
         if heads.window not in made:
@@ -87,8 +87,8 @@ class Delegated:
                 return near & (owner[query] == owner[key])
 
             made[heads.window] = create_block_mask(
-                visible, None, None, spans.tokens, spans.tokens, device=device
-            )
+                visible, None, None, spans.tokens, spans.tokens, device=device, _compile=True
+            )  # not compiled, it would first make the whole square
         return made[heads.window]
 
 

@@ -21,9 +21,13 @@ RELEASED_VOCABULARY = 151_936
 RELEASED_HIDDEN = 1024
 RELEASED_PROJECTOR = ((512, 1024), (512, 512))
 RELEASED_MARKERS = (151_670, 151_671)
+OWN = "qwen3"  # the backbone that is computed here, by qwen3.py
+# Others that take their whole attention from transformers' interface, so that lists share a pass.
+PACKED = ("llama", "mistral", "qwen2")
+# They stretch positions by the longest text seen so far, so a score would depend on other lists.
+UNSTEADY_ROPE = ("dynamic", "longrope")
 KINDS_OF_LAYER = ("full_attention", "sliding_attention")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-_UNBOUNDED = 10**9  # what tokenizers write where they know no limit is far above
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def read_layout(checkpoint: Checkpoint) -> Layout:
     tensors, dtypes = _headers(checkpoint)
     projector = _projector(checkpoint, tensors, hidden, strict=released)
     stated = checkpoint.read_json("tokenizer_config.json").get("model_max_length")
-    window = stated if isinstance(stated, int) and 0 < stated < _UNBOUNDED else positions
+    window = stated if isinstance(stated, int) and 0 < stated < positions else positions
+    _check_rope(checkpoint)
     return Layout(
         hidden=hidden,
         projector=projector,
@@ -167,8 +172,8 @@ def _layer_types(checkpoint: Checkpoint) -> list[str]:
             where=where,
         )
     windowed = "sliding_attention" in listed
-    window = config.get("sliding_window")
-    if windowed and not (config.get("use_sliding_window") and isinstance(window, int)):
+    asked = config.get("use_sliding_window") or not str(config.get("model_type")).startswith("qwen")
+    if windowed and not (asked and isinstance(config.get("sliding_window"), int)):
         # transformers would then give these layers full attention: plausible, wrong scores.
         raise CheckpointError(
             "Some layers are sliding, but use_sliding_window and sliding_window do not say how.",
@@ -176,6 +181,31 @@ def _layer_types(checkpoint: Checkpoint) -> list[str]:
             next_step="take config.json as the model's authors published it",
         )
     return list(listed)
+
+
+def _check_rope(checkpoint: Checkpoint) -> None:
+    """Rotary positions are stated, and do not depend on what else is read."""
+    config = checkpoint.config
+    where = str(checkpoint.folder / "config.json")
+    stated: Any = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(stated, dict):
+        raise CheckpointError(f"rope_scaling should be an object, not {stated!r}.", where=where)
+    kind = stated.get("rope_type") or stated.get("type")
+    if kind in UNSTEADY_ROPE:
+        raise CheckpointError(
+            f"Positions of the kind {kind!r} change with the longest text read before, so the "
+            "score of a list would depend on other lists.",
+            where=where,
+            next_step="use a checkpoint with default, linear or yarn positions",
+        )
+    theta = stated.get("rope_theta") or config.get("rope_theta")
+    if config.get("model_type") == OWN and not theta:
+        # transformers would take 10,000, and the scores would be plausible and wrong.
+        raise CheckpointError(
+            "config.json does not state rope_theta.",
+            where=where,
+            next_step="take config.json as the model's authors published it (1000000 for v3)",
+        )
 
 
 def _dtype(config: Mapping[str, Any], kinds: Mapping[str, int]) -> str:

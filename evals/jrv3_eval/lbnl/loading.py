@@ -17,7 +17,13 @@ from .model import LbnlModel, looks_ahead
 from .qwen3 import is_qwen3
 from .reading import marker_ids
 
-_FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError)
+# Of the config: where it comes from, what is set here, and what could ask for foreign code.
+_NOT_OF_BACKBONE = frozenset(
+    (
+        *("architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"),
+        *("attn_implementation", "_attn_implementation", "_name_or_path"),
+    )
+)
 
 
 def load_tokenizer(checkpoint: Checkpoint, layout: Layout) -> Any:
@@ -33,7 +39,7 @@ def load_tokenizer(checkpoint: Checkpoint, layout: Layout) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(
                 str(checkpoint.folder), local_files_only=True, trust_remote_code=False
             )
-    except _FAILURES as error:
+    except Exception as error:  # tokenizers raises plain Exception
         raise _cannot_load(checkpoint, error) from error
     where = str(checkpoint.folder / "tokenizer.json")
     if not tokenizer.is_fast:
@@ -78,7 +84,7 @@ def load_model(
     Raises CheckpointError where transformers cannot load the backbone, where a tensor is
     missing, unexpected or of another shape, or where the backbone is not causal.
     """
-    backbone = _load_backbone(checkpoint, dtype)
+    backbone = _load_backbone(checkpoint, layout, dtype)
     if not is_qwen3(backbone) and looks_ahead(backbone):
         raise CheckpointError(
             f"The backbone of {checkpoint.name} ({type(backbone).__name__}) attends to later "
@@ -98,14 +104,13 @@ def load_model(
     return LbnlModel(backbone.to(device), projector.to(device), kernel, compiled=compiled).eval()
 
 
-def _load_backbone(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+def _load_backbone(checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig, AutoModel
 
-    known = {"architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"}
-    options = {k: v for k, v in checkpoint.config.items() if k not in known}
+    options = {k: v for k, v in checkpoint.config.items() if k not in _NOT_OF_BACKBONE}
     try:
         with quiet_loading():
-            config = AutoConfig.for_model(options.pop("model_type"), **options)
+            config = AutoConfig.for_model(options.pop("model_type", None), **options)
             backbone, report = AutoModel.from_pretrained(
                 str(checkpoint.folder),
                 config=config,
@@ -117,13 +122,13 @@ def _load_backbone(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
                 ignore_mismatched_sizes=True,  # they are reported, and refused below
                 output_loading_info=True,
             )
-    except _FAILURES as error:
+    except Exception as error:  # a config can make any line of it fail
         raise _cannot_load(checkpoint, error) from error
-    expected = {*PROJECTOR, *IGNORED}
+    known = {*PROJECTOR, *IGNORED, *(BACKBONE_PREFIX + name for name in backbone.state_dict())}
     wrong = {
         "lacks": set(report["missing_keys"]),
         "has wrongly shaped": {str(key[0]) for key in report["mismatched_keys"]},
-        "has unexpected": set(report["unexpected_keys"]) - expected,
+        "has unexpected": set(layout.tensors) - known,  # also in files that nobody else reads
     }
     found = [f"{what} {_some(names)}" for what, names in wrong.items() if names]
     if found:
@@ -143,5 +148,6 @@ def _some(names: set[str]) -> str:
 
 def _cannot_load(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"transformers cannot load {checkpoint.name}: {error}", where=str(checkpoint.folder)
+        f"transformers cannot load {checkpoint.name}: {type(error).__name__}: {error}",
+        where=str(checkpoint.folder),
     )

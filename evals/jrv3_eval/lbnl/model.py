@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import UsageError
 from .attention import Heads, Kernel, Spans
 from .blocks import BlockVectors
+from .layout import PACKED
 from .qwen3 import Qwen3Reader, is_qwen3
 from .reading import TokenisedPrompt
 
-PROBED_WINDOW = 2048
 # On a CPU, torch's matrix library keeps some 0.6 MB of machine code for each new shape. So a
 # prompt is filled up to a few shapes, behind its query marker, where nothing looks.
 CPU_STEP = 64
@@ -36,7 +37,8 @@ class LbnlModel(torch.nn.Module):
         if is_qwen3(backbone):
             self._reader = Qwen3Reader(backbone, kernel, compiled=compiled)
         else:
-            self._reader = AnyReader(backbone, kernel)
+            packs = backbone.config.model_type in PACKED
+            self._reader = AnyReader(backbone, kernel, packs=packs)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[TokenisedPrompt]) -> list[BlockVectors]:
@@ -64,36 +66,33 @@ class LbnlModel(torch.nn.Module):
 class AnyReader:
     """Hidden states at marked positions, of any causal backbone of transformers.
 
-    Sequences share a pass where the backbone takes its attention from transformers' interface,
-    and a probe shows that the result is that of each alone; else they run one at a time.
+    packs: sequences share a pass, with `kernel` as their attention. Else they run one at a time,
+    as transformers itself computes them.
     """
 
-    def __init__(self, backbone: Any, kernel: Kernel) -> None:
+    def __init__(self, backbone: Any, kernel: Kernel, *, packs: bool) -> None:
         self._backbone = backbone
-        self._own = backbone.config._attn_implementation
-        self._packed = _register(kernel)
-        self.packs = getattr(backbone, "_supports_attention_backend", False) and self._same()
+        self.packs = packs
+        if packs:
+            backbone.config._attn_implementation = _register(kernel)
 
     def __call__(self, ids: torch.Tensor, spans: Spans, marks: torch.Tensor) -> torch.Tensor:
-        """As `Qwen3Reader`: after the final norm, [m, hidden]."""
-        run = self._together if self.packs else self._apart
-        return run(ids, spans)[marks]
+        """As `Qwen3Reader`: after the final norm, [m, hidden].
 
-    def _together(self, ids: torch.Tensor, spans: Spans) -> torch.Tensor:
-        config = self._backbone.config
-        config._attn_implementation = self._packed
-        try:
-            return self._run(
-                ids,
-                torch.cat([torch.arange(e - s, device=ids.device) for s, e in spans]),
-                cu_seq_lens_q=torch.tensor(spans.bounds, dtype=torch.int32),
+        Raises UsageError for a prompt with more tokens than the backbone has positions.
+        """
+        positions = self._backbone.config.max_position_embeddings
+        if spans.longest > positions:
+            raise UsageError(
+                f"A prompt has {spans.longest} tokens, but the backbone has {positions} positions.",
+                next_step="lower max_length, max_doc_length or block_documents (--set)",
             )
-        finally:
-            config._attn_implementation = self._own
-
-    def _apart(self, ids: torch.Tensor, spans: Spans) -> torch.Tensor:
+        if self.packs:
+            places = torch.cat([torch.arange(e - s, device=ids.device) for s, e in spans])
+            bounds = torch.tensor(spans.bounds, dtype=torch.int32)
+            return self._run(ids, places, cu_seq_lens_q=bounds)[marks]
         places = torch.arange(spans.longest, device=ids.device)
-        return torch.cat([self._run(ids[s:e], places[: e - s]) for s, e in spans])
+        return torch.cat([self._run(ids[s:e], places[: e - s]) for s, e in spans])[marks]
 
     def _run(self, ids: torch.Tensor, places: torch.Tensor, **extra: Any) -> torch.Tensor:
         output = self._backbone(
@@ -102,38 +101,17 @@ class AnyReader:
         states: torch.Tensor = output.last_hidden_state[0]
         return states
 
-    @torch.inference_mode()
-    def _same(self) -> bool:
-        """True if two sequences in one pass come out as each alone, also beyond a window."""
-        window = getattr(self._backbone.config, "sliding_window", None) or 0
-        if window > PROBED_WINDOW:
-            return False
-        ids, spans = _probe(self._backbone, [window + 9, 5])
-        try:
-            together = self._together(ids, spans)
-        except (TypeError, ValueError, RuntimeError, KeyError):
-            return False
-        apart = self._apart(ids, spans)
-        tolerance = 1e-4 if apart.dtype == torch.float32 else 0.1
-        return bool((together - apart).abs().max() <= tolerance * apart.abs().max())
-
 
 @torch.inference_mode()
 def looks_ahead(backbone: Any) -> bool:
     """True if a token changes the hidden state of an earlier one, so the backbone is not causal."""
-    ids, _ = _probe(backbone, [9])
+    ids = torch.arange(9, device=backbone.device) * 7919 % backbone.config.vocab_size
     other = ids.clone()
     other[-1] = (other[-1] + 1) % backbone.config.vocab_size
     before, after = (
         backbone(input_ids=i[None], use_cache=False).last_hidden_state[0, :-1] for i in (ids, other)
     )
     return bool((before - after).abs().max() > 1e-3 * before.abs().max())
-
-
-def _probe(backbone: Any, lengths: list[int]) -> tuple[torch.Tensor, Spans]:
-    spans = Spans.of(lengths)
-    ids = torch.arange(spans.tokens) * 7919 % backbone.config.vocab_size
-    return ids.to(backbone.device), spans
 
 
 def _register(kernel: Kernel) -> str:

@@ -48,7 +48,8 @@ class CutText:
     """A text as the prompt holds it: cut, then sanitised.
 
     tokens: counted after the cut and before sanitising, as the released code counts. cut: True
-    if tokens were lost. ids: of the text alone, None where its context can change them.
+    if tokens were lost. ids: of the text alone, None where its context can change them. text:
+    empty for a document with ids.
     """
 
     text: str
@@ -100,7 +101,7 @@ class PromptReader:
 
         Raises CheckpointError if the tokenizer does not keep the markers apart.
         """
-        [asked] = self._cut([_encodable(query)], limits.max_query_length)
+        [asked] = self._cut([_encodable(query)], limits.max_query_length, document=False)
         cuts = self._cut_documents([_encodable(d) for d in documents], limits.max_doc_length)
         blocks = split_blocks(
             asked.tokens,
@@ -124,7 +125,8 @@ class PromptReader:
     def _cut_documents(self, texts: Sequence[str], limit: int) -> list[CutText]:
         keys = [(hash_text(text), limit) for text in texts]
         absent = {k: t for k, t in zip(keys, texts, strict=True) if k not in self._documents}
-        found = dict(zip(absent, self._cut(list(absent.values()), limit), strict=True))
+        cuts = self._cut(list(absent.values()), limit, document=True)
+        found = dict(zip(absent, cuts, strict=True))
         for key in keys:
             if key not in found:
                 self._documents.move_to_end(key)
@@ -137,15 +139,15 @@ class PromptReader:
             self._cached_tokens -= oldest.tokens + 64
         return [found[key] for key in keys]
 
-    def _cut(self, texts: Sequence[str], limit: int) -> list[CutText]:
+    def _cut(self, texts: Sequence[str], limit: int, *, document: bool) -> list[CutText]:
         """Texts of `limit` tokens or more are decoded from their first `limit` tokens, also where
         that loses nothing: the released code does, and a round trip may change a text."""
         return [
-            self._cut_one(text, ids, limit)
+            self._cut_one(text, ids, limit, document=document)
             for text, ids in zip(texts, self._encode(texts), strict=True)
         ]
 
-    def _cut_one(self, text: str, ids: Ids, limit: int) -> CutText:
+    def _cut_one(self, text: str, ids: Ids, limit: int, *, document: bool) -> CutText:
         kept: Ids = ids[:limit]
         if self._tokenizer.truncation_side == "left":
             kept = ids[max(len(ids) - limit, 0) :]
@@ -156,7 +158,8 @@ class PromptReader:
             alone = None
         elif clean != text:
             [alone] = self._encode([clean])
-        return CutText(clean, len(kept), len(kept) < len(ids), alone)
+        kept_text = clean if alone is None or not document else ""  # the ids say it all
+        return CutText(kept_text, len(kept), len(kept) < len(ids), alone)
 
     def _from_pieces(
         self, query: str, cuts: Sequence[CutText], instruction: str | None
@@ -247,4 +250,8 @@ def _stands_alone(token: dict[str, Any]) -> bool:
 
 def _encodable(text: str) -> str:
     """The text with lone surrogates replaced, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

@@ -6,15 +6,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..device import computing_versions, resolve_device, torch_dtype
-from ..errors import UsageError
+from ..device import computing_versions, cpu_instructions, resolve_device, torch_dtype
+from ..errors import ScoreError, UsageError
 from ..rerankers.protocol import RankingRequest, RerankerInfo, Usage
 from .blocks import BlockVectors, fuse
 from .layout import Layout, read_layout
@@ -62,7 +63,7 @@ class LbnlReranker:
             revision=checkpoint.revision,
             weights=checkpoint.weights,
             settings=self._settings.model_dump(exclude={"device"}),
-            versions=computing_versions(*_LIBRARIES, device=self._settings.device),
+            versions=_versions(self._settings),
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lbnl-tokenise")
         self._expected: dict[_Key, Future[Reading]] = {}
@@ -93,19 +94,11 @@ class LbnlReranker:
         attention are not to be had here.
         """
         self._usage = {}
-        vectors: list[list[BlockVectors]] = [[] for _ in requests]
-        waiting: list[tuple[int, TokenisedPrompt]] = []
-        for index, reading in enumerate(self._readings(requests)):
-            self._usage[_key(requests[index])] = _usage(reading)
-            for prompt in reading.prompts:
-                held = sum(len(p.ids) for _, p in waiting)
-                if waiting and held + len(prompt.ids) > self._settings.tokens_per_pass:
-                    self._pass(waiting, vectors)
-                    waiting = []
-                waiting.append((index, prompt))
-        if waiting:
-            self._pass(waiting, vectors)
-        return [fuse(blocks) if blocks else np.zeros(0, np.float32) for blocks in vectors]
+        found = [np.zeros(0, np.float32) for _ in requests]
+        # Prompts are read in order, so the blocks of a request follow each other.
+        for index, group in groupby(self._vectors(requests), key=itemgetter(0)):
+            found[index] = fuse([vectors for _, vectors in group])
+        return found
 
     def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]:
         """Tokens, cuts and blocks of requests that were just scored."""
@@ -117,9 +110,11 @@ class LbnlReranker:
     def expect(self, requests: Sequence[RankingRequest]) -> None:
         """These come next, in this order: tokenise them while the model is busy."""
         keyed = {_key(request): request for request in requests[:_AHEAD]}
-        self._expected = {
-            key: self._expected.get(key) or self._submit(request) for key, request in keyed.items()
-        }
+        for key in [k for k in self._expected if k not in keyed]:
+            self._expected.pop(key).cancel()
+        for key, request in keyed.items():
+            if key not in self._expected:
+                self._expected[key] = self._submit(request)
 
     def rerank(
         self,
@@ -134,16 +129,18 @@ class LbnlReranker:
         """Documents by relevance, best first; equal scores keep their input order.
 
         The released method, with its fields; lengths and instruction replace the settings' own
-        for this call. Raises UsageError for a length or top_n below 1, and as `score`.
+        for this call. Raises UsageError for texts that are none and a length or top_n below 1,
+        ScoreError where the model gives no number, and as `score`.
         """
+        _check_texts(query, documents)
         given = {
             "top_n": top_n,
             "max_doc_length": max_doc_length,
             "max_query_length": max_query_length,
         }
         for name, value in given.items():
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be 1 or more, not {value}.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} must be a whole number of 1 or more, not {value!r}.")
         own = self._settings.limits
         limits = Limits(
             max_query_length or own.max_query_length,
@@ -155,11 +152,15 @@ class LbnlReranker:
             return []
         asked = instruction if instruction is not None else self._settings.instruction
         reading = self._thread.submit(self._reader.read, query, documents, limits, asked).result()
-        blocks: list[list[BlockVectors]] = [[]]
-        for prompt in reading.prompts:
-            self._pass([(0, prompt)], blocks)
-        scores = fuse(blocks[0])
-        vectors = np.concatenate([b.documents for b in blocks[0]])
+        blocks = [self._read([prompt])[0] for prompt in reading.prompts]
+        scores = fuse(blocks)
+        if not np.isfinite(scores).all():
+            raise ScoreError(
+                "The model's vectors are not finite.",
+                where=self.info.name,
+                next_step="try dtype=float32; if that is no better, the weights are damaged",
+            )
+        vectors = np.concatenate([b.documents for b in blocks])
         best = np.argsort(-scores, kind="stable")[:top_n]
         return [
             Ranked(
@@ -171,34 +172,47 @@ class LbnlReranker:
             for i in best
         ]
 
-    def _pass(
-        self, prompts: Sequence[tuple[int, TokenisedPrompt]], into: list[list[BlockVectors]]
-    ) -> None:
-        """One forward pass; adds each block's vectors to those of its request."""
+    def _vectors(self, requests: Sequence[RankingRequest]) -> Iterator[tuple[int, BlockVectors]]:
+        """Each block's vectors with the place of its request; several blocks a forward pass."""
+        for pack in _packs(self._prompts(requests), self._settings.tokens_per_pass):
+            found = self._read([prompt for _, prompt in pack])
+            yield from zip((index for index, _ in pack), found, strict=True)
+
+    def _prompts(self, requests: Sequence[RankingRequest]) -> Iterator[tuple[int, TokenisedPrompt]]:
+        for index, reading in enumerate(self._readings(requests)):
+            self._usage[_key(requests[index])] = _usage(reading)
+            for prompt in reading.prompts:
+                yield index, prompt
+
+    def _read(self, prompts: Sequence[TokenisedPrompt]) -> list[BlockVectors]:
+        """One forward pass. Raises UsageError where torch.compile cannot work."""
         try:
-            found = self._model.read([prompt for _, prompt in prompts])
+            return self._model.read(prompts)
         except RuntimeError as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
             raise UsageError(
                 f"torch.compile does not work here: {str(error).splitlines()[0]}",
-                next_step="leave out --compile, or install a C++ compiler (on a GPU: Triton)",
+                next_step="leave out --compile or --attention flex_attention, or install a C++ "
+                "compiler (on a GPU: Triton)",
             ) from error
-        for (index, _), vectors in zip(prompts, found, strict=True):
-            into[index].append(vectors)
 
     def _readings(self, requests: Iterable[RankingRequest]) -> Iterator[Reading]:
         """Tokenised requests in order, a few of them ahead of the one that is taken."""
         ahead: deque[Future[Reading]] = deque()
         rest = iter(requests)
-        while True:
-            for request in islice(rest, _AHEAD - len(ahead)):
-                key = _key(request)
-                early = key in self._expected
-                ahead.append(self._expected.pop(key) if early else self._submit(request))
-            if not ahead:
-                return
-            yield ahead.popleft().result()
+        try:
+            while True:
+                for request in islice(rest, _AHEAD - len(ahead)):
+                    key = _key(request)
+                    early = key in self._expected
+                    ahead.append(self._expected.pop(key) if early else self._submit(request))
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+        finally:  # after an error or Ctrl-C nobody waits for the rest
+            for future in ahead:
+                future.cancel()
 
     def _submit(self, request: RankingRequest) -> Future[Reading]:
         return self._thread.submit(
@@ -230,6 +244,45 @@ class LbnlReranker:
             dtype=dtype,
             kernel=kernel,
             compiled=self._settings.compile,
+        )
+
+
+def _packs(
+    prompts: Iterable[tuple[int, TokenisedPrompt]], budget: int
+) -> Iterator[list[tuple[int, TokenisedPrompt]]]:
+    """Prompts in order, as many together as have at most `budget` tokens (or one)."""
+    pack: list[tuple[int, TokenisedPrompt]] = []
+    held = 0
+    for index, prompt in prompts:
+        if pack and held + len(prompt.ids) > budget:
+            yield pack
+            pack, held = [], 0
+        pack.append((index, prompt))
+        held += len(prompt.ids)
+    if pack:
+        yield pack
+
+
+def _versions(settings: LbnlSettings) -> dict[str, str]:
+    """Of all that computes these scores: half precision on a CPU depends on its instructions."""
+    extra = []
+    if settings.attention == "flash_attention_2":
+        extra.append("flash-attn")
+    if settings.compile or settings.attention == "flex_attention":
+        extra.append("triton")
+    found = computing_versions(*_LIBRARIES, *extra, device=settings.device)
+    if found["device"] == "cpu" and settings.dtype != "float32":
+        found["instructions"] = cpu_instructions()
+    return found
+
+
+def _check_texts(query: Any, documents: Any) -> None:
+    """Raise UsageError unless these are a text and a list of texts."""
+    listed = isinstance(documents, Sequence) and not isinstance(documents, str)
+    if not isinstance(query, str) or not listed or not all(isinstance(d, str) for d in documents):
+        raise UsageError(
+            "rerank takes one text as the query and a list of texts as the documents.",
+            next_step="rerank(query, [document, ...])",
         )
 
 

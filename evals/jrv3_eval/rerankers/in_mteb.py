@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ScoreError, UsageError
 from ..progress import Bar, document_bar
-from .protocol import PlansAhead, RankingRequest, Reranker, RerankerInfo
+from .protocol import PlansAhead, RankingRequest, Reranker, RerankerInfo, WorksAhead
 
 # What mteb's loaders yield: columns of a batch. `text` is what mteb wants a model to read: of a
 # document title and text joined, of a query its text and its instruction.
@@ -107,7 +107,10 @@ class MtebCrossEncoder:
         info = self._reranker.info
         if isinstance(self._reranker, PlansAhead):
             self._reranker.prepare(requests)
-        for part in _slices(requests, info.settings.get("batch_documents")):
+        parts = list(_slices(requests, info.settings.get("batch_documents")))
+        for index, part in enumerate(parts):
+            if isinstance(self._reranker, WorksAhead):
+                self._reranker.expect([r for near in parts[index : index + 2] for r in near])
             returned = self._reranker.score(part)
             yield from _checked(part, returned, info, where)
             bar.advance(sum(len(request.documents) for request in part))
