@@ -13,7 +13,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-BLOCK = 256  # queries a matrix product of the blocked kernel
+BLOCK = 256  # queries in one block
 # The mathematical fallback, which is not here, would build the (heads, n, n) tensor.
 _FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
 
@@ -80,36 +80,55 @@ def sdpa(heads: Heads, spans: Spans) -> torch.Tensor:
 
 
 def blocked(heads: Heads, spans: Spans) -> torch.Tensor:
-    """The same by matrix products over blocks of queries; the queries' memory is overwritten.
+    """The same by matrix products over blocks of queries; the queries' memory is overwritten."""
+    group = heads.queries.shape[0] // heads.keys.shape[0]
+    attend = BlockAttention(heads.queries, group, spans)
+    for first, last, low in query_blocks(spans, heads.window):
+        attend(_part(heads, slice(first, last), slice(low, last)))
+    return heads.queries.transpose(0, 1)
+
+
+def query_blocks(spans: Spans, window: int | None) -> Iterator[tuple[int, int, int]]:
+    """Blocks of queries first:last, and the first key `low` that any query of a block sees."""
+    for start, end in spans:
+        for first in range(start, end, BLOCK):
+            low = start if window is None else max(start, first - window + 1)
+            yield first, min(first + BLOCK, end), low
+
+
+class BlockAttention:
+    """Attention of one block of queries over all keys up to its last, by matrix products.
 
     On a CPU, bfloat16 matrix products run at more than twice the rate of torch's fused kernel.
     The products are rounded to the model's precision before the softmax, as they are in
-    transformers' eager attention; the softmax itself is computed in float32.
+    transformers' eager attention; the softmax itself is computed in float32. like: any tensor of
+    the pass. group: heads that share a key head.
     """
-    queries, keys, values = heads.queries, heads.keys.transpose(1, 2), heads.values
-    group = queries.shape[0] // keys.shape[0]
-    width = min(spans.longest, (heads.window or spans.longest) + BLOCK)
-    room = queries.new_empty(2, group * BLOCK * width)
-    later = queries.new_full((BLOCK, BLOCK), float("-inf")).triu(1)
-    for start, end in spans:
-        for head in range(keys.shape[0]):
-            own = queries[head * group : (head + 1) * group]
-            for first in range(start, end, BLOCK):
-                last = min(first + BLOCK, end)
-                low = max(start, first - heads.window + 1) if heads.window else start
-                rows, columns = last - first, last - low
-                shape, size = (group * rows, columns), group * rows * columns
-                scaled = (own[:, first:last] * heads.scale).reshape(group * rows, -1)
-                products = torch.mm(
-                    scaled, keys[head, :, low:last], out=room[0, :size].view(shape)
-                ).view(group, rows, columns)
-                products[:, :, first - low :] += later[:rows, :rows]
-                if heads.window:
-                    _hide_left(products, first - low, heads.window)
-                weights = torch.softmax(products.view(shape), -1, out=room[1, :size].view(shape))
-                mixed = torch.mm(weights, values[head, low:last])
-                own[:, first:last] = mixed.view(group, rows, -1)
-    return queries.transpose(0, 1)
+
+    def __init__(self, like: torch.Tensor, group: int, spans: Spans) -> None:
+        self._room = like.new_empty(2, group * min(BLOCK, spans.longest) * spans.longest)
+        self._later = like.new_full((BLOCK, BLOCK), float("-inf")).triu(1)
+
+    def __call__(self, block: Heads) -> None:
+        """Put the attention of a block in its queries' place.
+
+        Its keys end with its last query's own.
+        """
+        rows, columns = block.queries.shape[1], block.keys.shape[1]
+        group = block.queries.shape[0] // block.keys.shape[0]
+        shape, size = (group * rows, columns), group * rows * columns
+        keys = block.keys.transpose(1, 2)
+        products, weights = (half[:size].view(shape) for half in self._room)
+        each = products.view(group, rows, columns)
+        for head in range(len(keys)):
+            own = block.queries[head * group : (head + 1) * group]
+            scaled = (own * block.scale).reshape(group * rows, -1)
+            torch.mm(scaled, keys[head], out=products)
+            each[:, :, columns - rows :] += self._later[:rows, :rows]
+            if block.window:
+                _hide_left(each, columns - rows, block.window)
+            torch.softmax(products, -1, out=weights)
+            own.copy_(torch.mm(weights, block.values[head]).view(group, rows, -1))
 
 
 def at_marks(heads: Heads, marks: torch.Tensor, spans: Spans) -> torch.Tensor:

@@ -23,7 +23,7 @@ RELEASED_PROJECTOR = ((512, 1024), (512, 512))
 RELEASED_MARKERS = (151_670, 151_671)
 OWN = "qwen3"  # the backbone that is computed here, by qwen3.py
 # Others that take their whole attention from transformers' interface, so that lists share a pass.
-PACKED = ("llama", "mistral", "qwen2")
+PACKED = ("llama", "mistral", "qwen2", OWN)
 # They stretch positions by the longest text seen so far, so a score would depend on other lists.
 UNSTEADY_ROPE = ("dynamic", "longrope")
 KINDS_OF_LAYER = ("full_attention", "sliding_attention")

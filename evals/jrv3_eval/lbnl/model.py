@@ -42,7 +42,7 @@ class LbnlModel(torch.nn.Module):
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[TokenisedPrompt]) -> list[BlockVectors]:
-        """Vectors of some prompts, which share one forward pass without padding."""
+        """Vectors of some prompts, which share one forward pass."""
         device = self.backbone.device
         step = CPU_STEP if device.type == "cpu" else 1
         padded = [np.pad(p.ids, (0, -len(p.ids) % step)) for p in prompts]

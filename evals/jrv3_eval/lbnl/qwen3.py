@@ -14,7 +14,15 @@ from typing import Any
 
 import torch
 
-from .attention import Heads, Kernel, Spans, at_marks
+from .attention import (
+    BlockAttention,
+    Heads,
+    Kernel,
+    Spans,
+    at_marks,
+    blocked,
+    query_blocks,
+)
 
 CPU_TOKENS = 256  # tokens that go through an MLP together
 GPU_TOKENS = 16_384
@@ -45,7 +53,8 @@ def gate(gated: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
 class _Room:
     """Memory that all layers of a pass share, taken and given back as one piece.
 
-    queries: [n, heads, d], keys and values: [key heads, n, d].
+    queries: [n, heads, d], or [0, heads, d] where they are computed a block at a time. keys and
+    values: [key heads, n, d].
     """
 
     queries: torch.Tensor
@@ -53,13 +62,14 @@ class _Room:
     values: torch.Tensor
 
     @classmethod
-    def of(cls, attention: Any, states: torch.Tensor) -> _Room:
+    def of(cls, attention: Any, states: torch.Tensor, *, queries: bool) -> _Room:
         tokens, d = len(states), attention.head_dim
         heads, shared = (p.out_features // d for p in (attention.q_proj, attention.k_proj))
-        sizes = [tokens * width * d for width in (heads, shared, shared)]
-        queries, keys, values = torch.split(states.new_empty(sum(sizes)), sizes)
+        asked = tokens if queries else 0
+        sizes = [asked * heads * d, tokens * shared * d, tokens * shared * d]
+        own, keys, values = torch.split(states.new_empty(sum(sizes)), sizes)
         shape = (shared, tokens, d)
-        return cls(queries.view(tokens, heads, d), keys.view(shape), values.view(shape))
+        return cls(own.view(asked, heads, d), keys.view(shape), values.view(shape))
 
 
 class Qwen3Reader:
@@ -72,6 +82,8 @@ class Qwen3Reader:
     def __init__(self, backbone: Any, kernel: Kernel, *, compiled: bool = False) -> None:
         self._backbone = backbone
         self._kernel = kernel
+        config = backbone.config
+        self._group = config.num_attention_heads // config.num_key_value_heads
         wrap: Any = torch.compile(dynamic=True) if compiled else lambda function: function
         self._normalise, self._rotate, self._gate = wrap(normalise), wrap(rotate), wrap(gate)
 
@@ -83,12 +95,16 @@ class Qwen3Reader:
         """
         backbone = self._backbone
         states = backbone.embed_tokens(ids)
-        room = _Room.of(backbone.layers[0].self_attn, states)
+        room = _Room.of(backbone.layers[0].self_attn, states, queries=self._kernel is not blocked)
+        attend = BlockAttention(states, self._group, spans) if self._kernel is blocked else None
         places = torch.cat([torch.arange(e - s, device=ids.device) for s, e in spans])
         turns = tuple(t[0, :, None] for t in backbone.rotary_emb(states[None], places[None]))
         layers = list(backbone.layers[: backbone.config.num_hidden_layers])
         for layer in layers[:-1]:
-            self._layer(layer, states, turns, spans, room)
+            if attend is None:
+                self._layer(layer, states, turns, spans, room)
+            else:
+                self._layer_by_blocks(layer, states, turns, spans, room, attend)
         return self._last(layers[-1], states, turns, spans, marks, room)
 
     def _layer(
@@ -113,6 +129,30 @@ class Qwen3Reader:
         for rows in self._chunks(states):
             part = states[rows]
             part += attention.o_proj(mixed[rows].flatten(1))
+            part += self._mlp(layer, part)
+
+    def _layer_by_blocks(
+        self,
+        layer: Any,
+        states: torch.Tensor,
+        turns: tuple[torch.Tensor, ...],
+        spans: Spans,
+        room: _Room,
+        attend: BlockAttention,
+    ) -> None:
+        """The same, but a block of queries goes through the whole layer before the next one.
+
+        That may be in place, as the keys and values of all tokens are there already.
+        """
+        attention, window = layer.self_attn, layer.self_attn.sliding_window
+        self._project(layer, states, turns, room, queries=False)
+        for first, last, low in query_blocks(spans, window):
+            part = states[first:last]
+            queries = self._queries(attention, self._norm(layer.input_layernorm, part))
+            queries = self._rotate(queries, *(t[first:last] for t in turns))
+            keys, values = room.keys[:, low:last], room.values[:, low:last]
+            attend(Heads(queries.transpose(0, 1), keys, values, attention.scaling, window))
+            part += attention.o_proj(queries.flatten(1))
             part += self._mlp(layer, part)
 
     def _last(
