@@ -98,7 +98,7 @@ class Qwen3Reader:
         room = _Room.of(backbone.layers[0].self_attn, states, queries=self._kernel is not blocked)
         attend = BlockAttention(states, self._group, spans) if self._kernel is blocked else None
         places = torch.cat([torch.arange(e - s, device=ids.device) for s, e in spans])
-        turns = tuple(t[0, :, None] for t in backbone.rotary_emb(states[None], places[None]))
+        turns = self._turns(states, places)
         layers = list(backbone.layers[: backbone.config.num_hidden_layers])
         for layer in layers[:-1]:
             if attend is None:
@@ -196,6 +196,16 @@ class Qwen3Reader:
             room.keys[:, rows] = self._rotate(own, *near).transpose(0, 1)
             own = attention.v_proj(normed).unflatten(-1, shape)
             room.values[:, rows] = own.transpose(0, 1)
+
+    def _turns(self, states: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """cos and sin of rotary positions, [n, 1, d] each; computed in float32, chunk by chunk."""
+        d = self._backbone.layers[0].self_attn.head_dim
+        turns = states.new_empty(2, len(states), 1, d)
+        for rows in self._chunks(states):
+            near = self._backbone.rotary_emb(states[None, rows], places[None, rows])
+            for whole, part in zip(turns, near, strict=True):
+                whole[rows] = part[0, :, None]
+        return turns[0], turns[1]
 
     def _queries(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         own = attention.q_proj(normed).unflatten(-1, (-1, attention.head_dim))
