@@ -152,13 +152,17 @@ def print_tasks(suites: Sequence[Suite]) -> None:
             card.language,
             suite.metric,
             str(suite.depth),
-            "-" if card.counts.documents is None else f"{card.counts.documents:,}",
-            "-" if card.counts.queries is None else f"{card.counts.queries:,}",
+            _shown_count(card.counts.documents),
+            _shown_count(card.counts.queries),
         )
         for suite in suites
         for card in suite.tasks
     ]
     _print_table(_console(), {n: n in ("depth", "documents", "queries") for n in names}, rows)
+
+
+def _shown_count(count: int | str | None) -> str:
+    return f"{count:,}" if isinstance(count, int) else count or "-"
 
 
 def print_models(rows: Sequence[Mapping[str, Any]]) -> None:

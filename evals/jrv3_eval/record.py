@@ -40,6 +40,23 @@ class DatasetPart(_Part):
     empty_documents: int
 
 
+class ProtocolPart(_Part):
+    """The card's rules that no other part names, and what the source published by them.
+
+    published_as: the source's own name of the metric. paper_first_stage: SPEC of the first
+    stage behind the published numbers. query_group: tasks of one group hold the same questions.
+    """
+
+    relevance: str
+    join: str
+    self_retrieval: str
+    corpus_language: str
+    query_group: str | None
+    published: str | None
+    published_as: str | None
+    paper_first_stage: str | None
+
+
 class CandidatesPart(_Part):
     """Which candidates, and how good the best order of them could be.
 
@@ -140,6 +157,7 @@ class TaskResult(_Part):
     task: str
     language: str
     dataset: DatasetPart
+    protocol: ProtocolPart | None = None
     primary_metric: str
     limit: int | None
     order: str

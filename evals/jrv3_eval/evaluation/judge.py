@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import environment
 from ..baselines import Baseline
+from ..cards import Suite, TaskCard
 from ..collection import Collection
 from ..engine.local import ScoredWork
 from ..engine.order import Order
@@ -25,6 +26,7 @@ from ..record import (
     EnvironmentPart,
     LatencyPart,
     PerQuery,
+    ProtocolPart,
     RerankerPart,
     TaskResult,
     TiesPart,
@@ -73,6 +75,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         task=task.card.name,
         language=task.card.language,
         dataset=_dataset_part(task.collection),
+        protocol=_protocol_part(task.suite, task.card),
         primary_metric=metric,
         limit=task.limit,
         order=scored.order.name,
@@ -136,6 +139,19 @@ def _dataset_part(collection: Collection) -> DatasetPart:
         missing_judged=collection.missing_judged,
         duplicate_documents=collection.duplicate_documents,
         empty_documents=collection.empty_documents,
+    )
+
+
+def _protocol_part(suite: Suite, card: TaskCard) -> ProtocolPart:
+    return ProtocolPart(
+        relevance=card.relevance,
+        join=card.join,
+        self_retrieval=card.self_retrieval,
+        corpus_language=card.text_language,
+        query_group=card.query_group,
+        published=suite.published,
+        published_as=suite.published_as,
+        paper_first_stage=suite.first_stage_of_paper(card),
     )
 
 

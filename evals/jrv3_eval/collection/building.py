@@ -1,8 +1,4 @@
-"""A collection: corpus, queries and judgements, kept in an Arrow cache on disk.
-
-The corpus is written once and memory-mapped afterwards, so that only the texts which
-somebody asks for are ever in memory.
-"""
+"""Reading a source once into the cache: checks, fingerprint, files."""
 
 from __future__ import annotations
 
@@ -10,136 +6,25 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .errors import DataError
-from .hashing import TEXT_HASH_BYTES, digest_json, hash_text
-from .paths import share, storage_error
-from .trec import is_writable_id
+from ..errors import DataError
+from ..hashing import TEXT_HASH_BYTES, digest_json, hash_text
+from ..paths import share, storage_error
+from ..trec import is_writable_id
+from .opened import Collection, open_collection, rows_of
+from .raw import Document, Join, RawDataset
 
-FORMAT = 3
+FORMAT = 4
 BATCH_ROWS = 8192
-Join = Literal["title text", "text"]
-
-
-class Document(NamedTuple):
-    """A document as its source has it; title and text are not yet joined."""
-
-    docid: str
-    title: str
-    text: str
-
-
-class Judgement(NamedTuple):
-    """One line of the qrels."""
-
-    qid: str
-    docid: str
-    relevance: int
-
-
-@dataclass(frozen=True)
-class RawDataset:
-    """What a source delivers: three streams, and how to name the place of an id in an error.
-
-    identity: JSON value that changes whenever the streams would (file sizes and times,
-    a checksum, a version); it keys the cache. locate(kind, id): where an id stands.
-    """
-
-    identity: Any
-    revision: str | None
-    documents: Callable[[], Iterator[Document]]
-    queries: Callable[[], Iterator[tuple[str, str]]]
-    judgements: Callable[[], Iterator[Judgement]]
-    locate: Callable[[Literal["document", "query", "judgement"], str], str]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A cached, immutable collection. Rows are corpus positions (int64).
-
-    queries: judged queries only, sorted by id. qrels: relevance by docid, by qid.
-    fingerprint: hex SHA-256 over document ids and joined texts, queries and judgements,
-    whatever the order in which the source listed them.
-    """
-
-    folder: Path
-    fingerprint: str
-    revision: str | None
-    split: str
-    queries: Mapping[str, str]
-    qrels: Mapping[str, Mapping[str, int]]
-    documents: int
-    judgements: int
-    missing_judged: int
-    duplicate_documents: int
-    empty_documents: int
-
-    @cached_property
-    def _table(self) -> pa.Table:
-        with pa.memory_map(str(self.folder / "corpus.arrow")) as source:
-            return pa.ipc.open_file(source).read_all()
-
-    @property
-    def docids(self) -> pa.ChunkedArray:
-        """Document ids by row."""
-        return self._table.column("docid")
-
-    @cached_property
-    def rank(self) -> NDArray[np.int32]:
-        """Position of each row's id among all ids in byte order, for breaking ties."""
-        rank: NDArray[np.int32] = np.load(self.folder / "rank.npy", mmap_mode="r")
-        return rank
-
-    def rows(self, docids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
-        """Rows of document ids; -1 where the corpus has no such document."""
-        wanted = pa.array(docids, pa.string()) if not isinstance(docids, pa.Array) else docids
-        found = pc.index_in(wanted, value_set=self.docids.combine_chunks())
-        filled: NDArray[np.int64] = pc.fill_null(found.cast(pa.int64()), -1).to_numpy()
-        return filled
-
-    def texts(self, rows: NDArray[np.int64]) -> list[str]:
-        """Joined texts of these rows, read from the memory-mapped file."""
-        return _take(self._table.column("text"), rows)
-
-    def text_hashes(self, rows: NDArray[np.int64]) -> list[bytes]:
-        """16-byte hashes of the texts of these rows."""
-        return _take(self._table.column("hash"), rows)
-
-    def distinct_texts(self) -> NDArray[np.int64]:
-        """For each row the first row that has the same text (int64 [documents])."""
-        column = self._table.column("hash").combine_chunks()
-        keys = np.frombuffer(column.buffers()[1], f"V{TEXT_HASH_BYTES}")[: len(column)]
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        rows: NDArray[np.int64] = first[inverse].astype(np.int64)
-        return rows
-
-    def iter_texts(self) -> Iterator[list[str]]:
-        """All texts in row order, a few thousand at a time."""
-        for chunk in self._table.column("text").chunks:
-            yield chunk.to_pylist()
-
-
-def _take(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> list[Any]:
-    """Values at rows, chunk by chunk: Arrow's own take would copy the whole column first."""
-    starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
-    chunk_of = np.searchsorted(starts, rows, side="right") - 1
-    values: list[Any] = [None] * len(rows)
-    for number in np.unique(chunk_of):
-        places = np.flatnonzero(chunk_of == number)
-        local = pa.array(rows[places] - starts[number])
-        for place, value in zip(places, column.chunk(number).take(local).to_pylist(), strict=True):
-            values[place] = value
-    return values
+Lists = dict[str, tuple[str, ...]]
 
 
 def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collection:
@@ -157,22 +42,6 @@ def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collectio
             shutil.rmtree(folder, ignore_errors=True)  # damaged: built again
     _build(raw, join, split, folder)
     return open_collection(folder)
-
-
-def open_collection(folder: Path) -> Collection:
-    """Open a cached collection folder. Raises one of several errors where it is damaged."""
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    queries = pa.ipc.open_file(folder / "queries.arrow").read_all()
-    qrels: dict[str, dict[str, int]] = {}
-    lines = pa.ipc.open_file(folder / "qrels.arrow").read_all()
-    columns = (lines.column(name).to_pylist() for name in ("qid", "docid", "relevance"))
-    for qid, docid, relevance in zip(*columns, strict=True):
-        qrels.setdefault(qid, {})[docid] = relevance
-    pairs = zip(queries.column("qid").to_pylist(), queries.column("text").to_pylist(), strict=True)
-    collection = Collection(folder=folder, queries=dict(pairs), qrels=qrels, **meta)
-    if not len(collection.docids) == len(collection.rank) == collection.documents:
-        raise ValueError("the files of the cached collection do not fit together")
-    return collection
 
 
 def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
@@ -195,7 +64,8 @@ def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
 
 
 def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any]:
-    qrels = _read_qrels(raw)
+    answers = _read_answers(raw)
+    qrels = _read_qrels(raw) if raw.answers is None else {qid: {} for qid in answers}
     queries = _read_queries(raw, qrels)
     empty = _write_corpus(raw, join, work / "corpus.arrow")
     with pa.memory_map(str(work / "corpus.arrow")) as source:
@@ -206,10 +76,7 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
     np.save(work / "rank.npy", rank)
 
     judged = sorted({docid for judgements in qrels.values() for docid in judgements})
-    known = pc.is_in(
-        pa.array(judged, pa.string()), value_set=corpus.column("docid").combine_chunks()
-    )
-    missing = known.to_pylist().count(False)
+    missing = int((rows_of(corpus.column("docid"), pa.array(judged, pa.string())) < 0).sum())
 
     _write_table(
         work / "queries.arrow",
@@ -224,12 +91,16 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
             "relevance": pa.array([line[2] for line in flat], pa.int32()),
         },
     )
+    pools = _read_pools(raw, queries, corpus.column("docid"))
+    for name, lists in (("answers", answers), ("pools", pools)):
+        if lists:
+            _write_lists(work / f"{name}.arrow", lists)
     return {
-        "fingerprint": _fingerprint(corpus, order, queries, qrels),
+        "fingerprint": _fingerprint(corpus, order, queries, qrels, answers),
         "revision": raw.revision,
         "split": split,
         "documents": corpus.num_rows,
-        "judgements": len(flat),
+        "judgements": len(flat) + sum(map(len, answers.values())),
         "missing_judged": missing,
         "duplicate_documents": corpus.num_rows - len(pc.unique(corpus.column("hash"))),
         "empty_documents": empty,
@@ -251,6 +122,50 @@ def _read_qrels(raw: RawDataset) -> dict[str, dict[str, int]]:
         raise DataError("There are no judgements.", where=raw.locate("judgement", ""))
     # In one order whatever the file's: candidates, plans and hashes follow it.
     return {qid: dict(sorted(qrels[qid].items())) for qid in sorted(qrels)}
+
+
+def _read_answers(raw: RawDataset) -> Lists:
+    """Accepted answers by query id, sorted by id. Empty where the source has judgements."""
+    if raw.answers is None:
+        return {}
+    answers: Lists = {}
+    for qid, accepted in raw.answers():
+        if qid in answers or not accepted:
+            problem = "has its answers twice" if qid in answers else "has no answer"
+            raise DataError(
+                f"Query {qid!r} {problem}.",
+                where=raw.locate("judgement", qid),
+                next_step="give every query one list of at least one answer",
+            )
+        answers[qid] = tuple(accepted)
+    if not answers:
+        raise DataError("There are no answers.", where=raw.locate("judgement", ""))
+    return dict(sorted(answers.items()))
+
+
+def _read_pools(raw: RawDataset, queries: Mapping[str, str], docids: pa.ChunkedArray) -> Lists:
+    """The dataset's own candidates of each judged query, sorted by query id."""
+    if raw.pools is None:
+        return {}
+    pools = {qid: tuple(pool) for qid, pool in raw.pools() if qid in queries}
+    for qid, pool in pools.items():
+        if len(set(pool)) != len(pool):
+            raise DataError(
+                f"The pool of query {qid!r} names a document twice.",
+                where=raw.locate("query", qid),
+                next_step="name every document of a pool once",
+            )
+    distinct = sorted({docid for pool in pools.values() for docid in pool})
+    rows = rows_of(docids, pa.array(distinct, pa.string()))
+    if len(rows) and rows.min() < 0:
+        docid = distinct[int(np.argmin(rows))]
+        qid = next(qid for qid, pool in pools.items() if docid in pool)
+        raise DataError(
+            f"The pool of query {qid!r} names document {docid!r}, which the corpus has not.",
+            where=raw.locate("query", qid),
+            next_step="use pools and corpus of the same version",
+        )
+    return dict(sorted(pools.items()))
 
 
 def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
@@ -374,6 +289,7 @@ def _fingerprint(
     order: NDArray[np.int64],
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
+    answers: Lists,
 ) -> str:
     sha = hashlib.sha256()
     for start in range(0, len(order), BATCH_ROWS):
@@ -385,6 +301,8 @@ def _fingerprint(
         sha.update(b"\1" + qid.encode() + b"\0" + hash_text(queries[qid]))
         for docid in sorted(qrels[qid]):
             sha.update(b"\2" + docid.encode() + b"\0" + str(qrels[qid][docid]).encode())
+        for answer in answers.get(qid, ()):
+            sha.update(b"\3" + hash_text(answer))
     return sha.hexdigest()
 
 
@@ -392,3 +310,11 @@ def _write_table(path: Path, columns: Mapping[str, pa.Array]) -> None:
     table = pa.table(dict(columns))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
+
+
+def _write_lists(path: Path, lists: Lists) -> None:
+    columns = {
+        "qid": pa.array(lists, pa.string()),
+        "list": pa.array(lists.values(), pa.list_(pa.string())),
+    }
+    _write_table(path, columns)

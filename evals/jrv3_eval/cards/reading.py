@@ -1,136 +1,20 @@
-"""Task cards: what to rank and by which protocol, read from tasks/*.yaml."""
+"""Reading cards: YAML with errors that name file, line and field; choosing tasks."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError
 from yaml.constructor import ConstructorError
 
-from .errors import CardError, UsageError, unknown
-from .metrics import parse_metric
-from .paths import shipped
+from ..errors import CardError, UsageError, unknown
+from ..paths import shipped
+from .schema import Suite, TaskCard
 
 DEEPEST = 50  # levels of a card's YAML; the schema needs seven
-NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FolderSource(_Strict):
-    """A folder in BEIR layout. A relative path is relative to the card's file."""
-
-    kind: Literal["folder"]
-    path: str
-
-    @field_validator("path")
-    @classmethod
-    def _possible_path(cls, value: str) -> str:
-        if "\0" in value:
-            raise ValueError("a path cannot hold a NUL character")
-        return value
-
-
-class BeirSource(_Strict):
-    """An official BEIR zip with its published md5."""
-
-    kind: Literal["beir"]
-    url: str
-    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
-
-
-class PySource(_Strict):
-    """Docstring to function, from an installed Python package or the standard library."""
-
-    kind: Literal["pysource"]
-    package: str = Field(description="an installed package's import name, or 'stdlib'")
-    queries: StrictInt = Field(200, ge=1, description="queries sampled by a stable hash")
-    min_words: StrictInt = Field(4, ge=1, description="words that a query must have")
-    min_lines: StrictInt = Field(3, ge=1, description="lines that a document must have")
-
-
-Source = Annotated[FolderSource | BeirSource | PySource, Field(discriminator="kind")]
-
-
-class Counts(_Strict):
-    """What the collection must hold; a count left out is not verified."""
-
-    documents: StrictInt | None = None
-    queries: StrictInt | None = None
-    judgements: StrictInt | None = None
-
-
-class TaskCard(_Strict):
-    """One ranking task: a corpus, queries, judgements, and the rules for scoring it."""
-
-    name: str
-    language: str = "en"
-    split: str = "test"
-    sources: tuple[Source, ...] = ()
-    counts: Counts = Counts()
-    join: Literal["title text", "text"] = "title text"
-    self_retrieval: Literal["keep", "remove"] = "keep"
-    analysis: Literal["text", "code"] = "text"
-    licence: str = "unverified"
-    notes: tuple[str, ...] = ()
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not NAME.match(value):
-            raise ValueError("a name is lower case letters, digits, '.', '_' and '-'")
-        return value
-
-
-class Suite(_Strict):
-    """A list of tasks that are reported together."""
-
-    suite: str
-    title: str
-    about: str = ""
-    metric: str = "ndcg@10"
-    depth: StrictInt = Field(100, ge=1)
-    first_stage: str = "bm25"
-    model: str | None = Field(None, description="the reranker used when none is named")
-    tasks: tuple[TaskCard, ...]
-    folder: Path = Field(Path(), description="where the card was read; set by the reader")
-
-    @field_validator("suite")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        return TaskCard._plain_name(value)
-
-    @field_validator("metric")
-    @classmethod
-    def _known_metric(cls, value: str) -> str:
-        try:
-            parse_metric(value)
-        except UsageError as error:
-            raise ValueError(f"{error.what} {error.next_step}") from error
-        return value
-
-    @model_validator(mode="after")
-    def _distinct_tasks(self) -> Suite:
-        names = [task.name for task in self.tasks]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"task named twice: {', '.join(repeated)}")
-        if not names:
-            raise ValueError("a suite needs at least one task")
-        return self
+KINDS = ("folder", "beir", "hub", "irds", "pysource", "mkqa")  # pydantic adds them to a place
 
 
 def suite_files(tasks_dir: Path | None = None) -> dict[str, Path]:
@@ -183,9 +67,7 @@ def read_suite(path: Path) -> Suite:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            loc = tuple(
-                part for part in problem["loc"] if part not in ("folder", "beir", "pysource")
-            )
+            loc = tuple(part for part in problem["loc"] if part not in KINDS)
             field = ".".join(str(part) for part in loc) or "card"
             line, found = _place_of(node, loc)
             hint = ""
@@ -295,18 +177,25 @@ def _place_of(node: Any, loc: tuple[Any, ...]) -> tuple[int, Any]:
 def select_tasks(
     suite: Suite, names: tuple[str, ...] = (), languages: tuple[str, ...] = ()
 ) -> list[TaskCard]:
-    """The suite's tasks, narrowed to names and languages. Raises UsageError on unknown ones."""
+    """The suite's tasks, narrowed to names and languages. Raises UsageError on unknown ones.
+
+    Without names these are the suite's default tasks. A name may also be an average's, and
+    stands for its members.
+    """
+    members = {average.name: average.members for average in suite.averages}
     for kind, asked, known in (
-        ("task", names, {task.name for task in suite.tasks}),
+        ("task", names, {task.name for task in suite.tasks} | set(members)),
         ("language", languages, {task.language for task in suite.tasks}),
     ):
         for name in asked:
             if name not in known:
                 raise unknown(f"{kind} of suite {suite.suite!r}", name, known)
+    named = [task for name in names for task in _expand(name, members)]
+    wanted = set(named or suite.default or (task.name for task in suite.tasks))
     chosen = [
         task
         for task in suite.tasks
-        if (not names or task.name in names) and (not languages or task.language in languages)
+        if task.name in wanted and (not languages or task.language in languages)
     ]
     if not chosen:
         raise UsageError(
@@ -314,3 +203,10 @@ def select_tasks(
             next_step=f"jrv3-eval tasks {suite.suite}",
         )
     return chosen
+
+
+def _expand(name: str, members: dict[str, tuple[str, ...]]) -> list[str]:
+    """The tasks that a task's or an average's name stands for."""
+    if name not in members:
+        return [name]
+    return [task for member in members[name] for task in _expand(member, members)]

@@ -1,0 +1,20 @@
+"""A collection: corpus, queries and judgements, kept in an Arrow cache on disk.
+
+The corpus is written once and memory-mapped afterwards, so that only the texts which
+somebody asks for are ever in memory.
+"""
+
+from .building import BATCH_ROWS, ingest
+from .opened import Collection, open_collection
+from .raw import Document, Join, Judgement, RawDataset
+
+__all__ = [
+    "BATCH_ROWS",
+    "Collection",
+    "Document",
+    "Join",
+    "Judgement",
+    "RawDataset",
+    "ingest",
+    "open_collection",
+]
