@@ -103,8 +103,8 @@ def test_a_suite_of_ones_own_prints_the_table(cli: Cli, tasks_dir: Path) -> None
 def test_the_record_has_the_keys_that_other_tools_rely_on(cli: Cli, tasks_dir: Path) -> None:
     [record] = records(cli("zoo", "--tasks-dir", tasks_dir, "--model", "none", "--json"))
     assert list(record) == [
-        "schema", "suite", "task", "language", "dataset", "primary_metric", "limit", "order",
-        "candidates", "reranker", "metrics", "interval", "difference", "headroom", "ties",
+        "schema", "suite", "task", "language", "dataset", "protocol", "primary_metric", "limit",
+        "order", "candidates", "reranker", "metrics", "interval", "difference", "headroom", "ties",
         "truncated", "blocks", "cost", "environment",
     ]  # fmt: skip
     assert {"fingerprint", "revision", "split", "documents", "queries", "judgements"} <= set(

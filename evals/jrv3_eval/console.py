@@ -10,10 +10,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from .remarks import remarks
+
 if TYPE_CHECKING:
+    from .averages import SuiteAverage
     from .cards import Suite
     from .record import TaskResult
 
+NO_HEADROOM = 1e-6
 FOLDED = 8  # the fewest characters a line that a folded name keeps
 UNBOUNDED = 10_000
 
@@ -65,8 +69,10 @@ def _print_table(
         console.print("\n".join([heading, *values]), soft_wrap=True)
 
 
-def print_results(results: Sequence[TaskResult], folder: Path) -> None:
-    """One table: task, queries, first stage, reranked, difference, ceiling, headroom."""
+def print_results(
+    results: Sequence[TaskResult], folder: Path, averages: Sequence[SuiteAverage] = ()
+) -> None:
+    """One table: task, queries, first stage, reranked, difference, ceiling, headroom; means."""
     metric = results[0].primary_metric
     columns = ("task", "queries", "model", "first stage", "reranked", "difference [95 %]")
     rows = []
@@ -86,59 +92,51 @@ def print_results(results: Sequence[TaskResult], folder: Path) -> None:
             )
         )
     console = _console()
+    published_as = results[0].protocol and results[0].protocol.published_as
+    shown_metric = f"{metric}, published as {published_as}" if published_as else metric
     _print_table(
         console,
         {name: name not in ("task", "model") for name in (*columns, "oracle", "headroom")},
-        rows,
-        title=f"{results[0].suite}  ({metric})",
+        [*rows, *filter(None, map(_average_row, averages))],
+        title=f"{results[0].suite}  ({shown_metric})",
     )
-    for line in _remarks(results):
+    for line in [*_average_remarks(averages), *remarks(results)]:
         console.print(line, soft_wrap=True)
     places = sorted({str(folder / result.folder()) for result in results})
     console.print("records: " + "\n         ".join(places), soft_wrap=True)
 
 
-def _remarks(results: Sequence[TaskResult]) -> list[str]:
-    """What a reader must know about these numbers, once for each task."""
+def _average_row(average: SuiteAverage) -> tuple[str, ...] | None:
+    if average.reranked is None or average.first_stage is None or average.oracle is None:
+        return None
+    total = average.tasks + len(average.missing)
+    count = f"{average.tasks}" if average.complete else f"{average.tasks} of {total}"
+    gain, room = average.reranked - average.first_stage, average.oracle - average.first_stage
+    return (
+        f"mean of {count}: {average.name}",
+        "-",
+        average.model,
+        f"{average.first_stage:.4f}",
+        f"{average.reranked:.4f}",
+        f"{gain:+.4f}",
+        f"{average.oracle:.4f}",
+        f"{gain / room:.1%}" if room >= NO_HEADROOM else "-",
+    )
+
+
+def _average_remarks(averages: Sequence[SuiteAverage]) -> list[str]:
+    """What is missing in a mean, printed or not, once for all models that miss the same."""
     lines: dict[str, None] = {}
-    for result in results:
-        candidates, task = result.candidates, result.task
-        lines[
-            f"{task}: {candidates.first_stage}, depth {candidates.depth}, "
-            f"recall@{min(candidates.depth, 100)} {candidates.metrics['recall@100']:.4f}, "
-            f"candidates {candidates.hash[:8]}, dataset {result.dataset.fingerprint[:8]}"
-        ] = None
-        if result.limit is not None:
-            lines[f"{task}: limited to {result.limit} queries; not a result to publish"] = None
-        if result.order != "first-stage":
-            lines[f"{task}, {result.reranker.name}: the model saw the order {result.order}"] = None
-        if result.blocks and result.blocks.several:
+    for average in averages:
+        missing = ", ".join(average.missing)
+        if not average.complete and average.reranked is None:
+            total = average.tasks + len(average.missing)
             lines[
-                f"{task}, {result.reranker.name}: {result.blocks.several:.1%} of lists were read "
-                f"in several blocks, at most {result.blocks.most}"
+                f"no average {average.name} over {average.tasks} of {total} tasks "
+                f"(--partial-average prints it); missing: {missing}"
             ] = None
-        if candidates.empty:
-            lines[f"{task}: {candidates.empty} queries have no candidate and score 0"] = None
-        if result.dataset.missing_judged:
-            lines[
-                f"{task}: {result.dataset.missing_judged} judged documents are not in the corpus"
-            ] = None
-        if result.dataset.duplicate_documents:
-            lines[
-                f"{task}: {result.dataset.duplicate_documents} documents repeat the text of another"
-            ] = None
-        if result.ties.queries:
-            lines[
-                f"{task}, {result.reranker.name}: {result.ties.queries:.1%} of queries have a tie "
-                f"across rank 10; ties allow {result.ties.lowest:.4f} to {result.ties.highest:.4f}"
-            ] = None
-        cost = result.cost
-        if cost.documents_per_s:
-            fresh = f"{cost.model_calls} model calls, {cost.cached} queries from the score store"
-            lines[
-                f"{task}, {result.reranker.name}: {cost.seconds:.1f} s of scoring, "
-                f"{cost.documents_per_s:,.0f} documents/s; {fresh}"
-            ] = None
+        elif not average.complete:
+            lines[f"{average.name} is incomplete; missing: {missing}"] = None
     return list(lines)
 
 

@@ -11,7 +11,7 @@ import typer
 from ..errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from ..record import TaskResult
+    pass
 
 HELP = "Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."
 
@@ -82,6 +82,12 @@ def run_suite(
     tasks_dir: Annotated[
         Path | None, typer.Option(help="A folder with your own task cards (*.yaml).")
     ] = None,
+    partial_average: Annotated[
+        bool,
+        typer.Option(
+            "--partial-average", help="Print a mean also over an incomplete list of tasks."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the list of records instead of the table.")
     ] = False,
@@ -112,7 +118,12 @@ def run_suite(
     if as_json:
         typer.echo(json.dumps([result.to_json() for result in outcome], indent=2))
     else:
-        _print(outcome, results)
+        from ..averages import suite_averages
+        from ..cards import load_suite
+        from ..console import print_results
+
+        suite = load_suite(str(ctx.info_name), tasks_dir)
+        print_results(outcome, results, suite_averages(suite, outcome, partial=partial_average))
 
 
 def _check_name(ctx: typer.Context, tasks_dir: Path | None) -> None:
@@ -144,9 +155,3 @@ def _settings(pairs: list[str]) -> dict[str, str]:
             )
         settings[key.strip()] = value.strip()
     return settings
-
-
-def _print(outcome: list[TaskResult], results: Path) -> None:
-    from ..console import print_results
-
-    print_results(outcome, results)

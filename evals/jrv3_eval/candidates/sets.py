@@ -7,19 +7,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .errors import DataError
-from .paths import atomic_path
-
-FORMAT = 1
-MANIFEST = b"jrv3_eval.candidates"
+from ..errors import DataError
 
 
 @dataclass(frozen=True)
@@ -147,60 +141,3 @@ def _neighbours(
         assert previous is not None
         yield previous, current
         previous = current
-
-
-def save_candidates(candidates: CandidateSet, path: Path, *, suite: str, task: str) -> None:
-    """Write the set as Parquet: one row a query, the manifest in the schema's metadata."""
-    manifest = {
-        "format": FORMAT,
-        "suite": suite,
-        "task": task,
-        "first_stage": candidates.first_stage,
-        "settings": dict(candidates.settings),
-        "depth": candidates.depth,
-        "dataset": candidates.dataset,
-        "hash": candidates.hash,
-    }
-    offsets = pa.array(candidates.offsets, pa.int64())
-    table = pa.table(
-        {
-            "qid": pa.array(candidates.qids, pa.string()),
-            "docids": pa.LargeListArray.from_arrays(offsets, candidates.docids),
-            "scores": pa.LargeListArray.from_arrays(offsets, pa.array(candidates.scores)),
-        }
-    ).replace_schema_metadata({MANIFEST: json.dumps(manifest, sort_keys=True).encode()})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def load_candidates(path: Path) -> CandidateSet:
-    """Read a saved set. Raises DataError on another kind of file or a wrong hash."""
-    problem = "The file is not a saved candidate set."
-    step = "name a file that jrv3-eval wrote, or use run:FILE for a TREC run"
-    if not path.is_file():
-        raise DataError("The candidate file does not exist.", where=str(path), next_step=step)
-    try:
-        table = pq.read_table(path)
-        manifest = json.loads((table.schema.metadata or {})[MANIFEST])
-        if manifest["format"] != FORMAT:
-            problem = f"The candidate set has format {manifest['format']}, not {FORMAT}."
-            raise ValueError(problem)
-        columns = (table.column("docids").to_pylist(), table.column("scores").to_pylist())
-        candidates = candidate_set(
-            table.column("qid").to_pylist(),
-            ((ids, np.asarray(scores, np.float32)) for ids, scores in zip(*columns, strict=True)),
-            first_stage=manifest["first_stage"],
-            depth=manifest["depth"],
-            dataset=manifest["dataset"],
-            settings=manifest["settings"],
-        )
-        stated = manifest["hash"]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(problem, where=str(path), next_step=step) from error
-    if candidates.hash != stated:
-        raise DataError(
-            "The file's content does not have the hash that its manifest states.",
-            where=str(path),
-            next_step="fetch the file again",
-        )
-    return candidates
