@@ -17,6 +17,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     """A cache of the test's own; nothing touches the user's."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("JRV3_EVAL_CACHE", str(folder))
+    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):  # `--offline` sets them
+        before = os.environ.get(variable)
+        monkeypatch.setenv(variable, before or "")
+        if before is None:
+            monkeypatch.delenv(variable)
     return folder
 
 

@@ -53,6 +53,37 @@ def test_the_tutorial_runs_as_it_stands(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "results/runs").is_dir()
 
 
+STEP = re.compile(r"<!-- (file: (?P<name>\S+)|run|prints) -->\n```\w*\n(?P<body>.*?)```", re.S)
+
+
+def test_adding_a_task_runs_as_it_stands(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = (ROOT / "docs/adding-a-task.md").read_text(encoding="utf-8")
+    steps = list(STEP.finditer(document))
+    assert len(steps) > 10
+    printed = ""
+    for step in steps:
+        if step["name"]:
+            path = tmp_path / step["name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step["body"], encoding="utf-8")
+        elif step[1] == "prints":
+            for line in step["body"].splitlines():
+                assert line in printed
+        else:
+            printed = ""
+            for line in step["body"].splitlines():
+                program, *arguments = shlex.split(line)
+                if program == "python":
+                    monkeypatch.chdir(tmp_path)
+                    exec(Path(arguments[0]).read_text(encoding="utf-8"), {})
+                    continue
+                done = cli(*arguments)
+                assert done.code == 0, f"{line}\n{done.err}"
+                printed += done.out
+
+
 def test_the_python_example_runs_on_the_random_checkpoint(
     cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:

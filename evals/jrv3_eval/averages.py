@@ -48,7 +48,7 @@ def suite_averages(
     for group in _by_protocol(results).values():
         by_task = {result.task: result for result in group}
         for average in suite.averages:
-            tasks = _tasks_of(average, suite)
+            tasks = suite.tasks_of(average)
             present = [task for task in tasks if task in by_task]
             if not present:
                 continue
@@ -107,14 +107,6 @@ def _by_protocol(results: Sequence[TaskResult]) -> dict[str, list[TaskResult]]:
         )
         groups.setdefault(key, []).append(result)
     return groups
-
-
-def _tasks_of(average: Average, suite: Suite) -> list[str]:
-    inner = {one.name: one for one in suite.averages}
-    tasks: list[str] = []
-    for member in average.members:
-        tasks += _tasks_of(inner[member], suite) if member in inner else [member]
-    return tasks
 
 
 def _mean(average: Average, suite: Suite, values: Mapping[str, float]) -> float | None:

@@ -5,6 +5,7 @@ Jrv3EvalError
  |   +- MissingExtraError   a feature needs an optional dependency
  +- DataError           a dataset, run or candidate file is not what it should be
  |   +- CardError           a task card is not valid
+ |   +- UnavailableError    a source cannot be reached or fails its checksum; another may do
  +- CheckpointError     a model cannot be loaded, or must not be
  +- ScoreError          a reranker broke its contract (wrong length, NaN)
  +- StorageError        something could not be written or is locked
@@ -62,6 +63,10 @@ class DataError(Jrv3EvalError):
 
 class CardError(DataError):
     """A task card is not valid YAML or does not follow the schema."""
+
+
+class UnavailableError(DataError):
+    """A source of a dataset cannot be reached, or is not the file that the card means."""
 
 
 class CheckpointError(Jrv3EvalError):

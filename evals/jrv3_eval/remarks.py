@@ -58,10 +58,10 @@ def _about_scoring(result: TaskResult, lines: Lines) -> None:
             f"at most {blocks.most}"
         ] = None
     if ties.queries:
-        lines[
-            f"{start} {ties.queries:.1%} of queries have a tie across rank 10; "
-            f"ties allow {ties.lowest:.4f} to {ties.highest:.4f}"
-        ] = None
+        allowed = f"; ties allow {ties.lowest:.4f} to {ties.highest:.4f}"
+        if "ndcg@10" not in result.metrics:  # the bounds are of that metric
+            allowed = ""
+        lines[f"{start} {ties.queries:.1%} of queries have a tie across rank 10{allowed}"] = None
     if cost.documents_per_s:
         lines[
             f"{start} {cost.seconds:.1f} s of scoring, {cost.documents_per_s:,.0f} documents/s; "

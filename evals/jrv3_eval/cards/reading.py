@@ -182,7 +182,7 @@ def select_tasks(
     Without names these are the suite's default tasks. A name may also be an average's, and
     stands for its members.
     """
-    members = {average.name: average.members for average in suite.averages}
+    members = {average.name: suite.tasks_of(average) for average in suite.averages}
     for kind, asked, known in (
         ("task", names, {task.name for task in suite.tasks} | set(members)),
         ("language", languages, {task.language for task in suite.tasks}),
@@ -190,7 +190,7 @@ def select_tasks(
         for name in asked:
             if name not in known:
                 raise unknown(f"{kind} of suite {suite.suite!r}", name, known)
-    named = [task for name in names for task in _expand(name, members)]
+    named = [task for name in names for task in members.get(name, [name])]
     wanted = set(named or suite.default or (task.name for task in suite.tasks))
     chosen = [
         task
@@ -203,10 +203,3 @@ def select_tasks(
             next_step=f"jrv3-eval tasks {suite.suite}",
         )
     return chosen
-
-
-def _expand(name: str, members: dict[str, tuple[str, ...]]) -> list[str]:
-    """The tasks that a task's or an average's name stands for."""
-    if name not in members:
-        return [name]
-    return [task for member in members[name] for task in _expand(member, members)]

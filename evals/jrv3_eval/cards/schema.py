@@ -142,9 +142,23 @@ class Suite(Strict):
             _refuse_repeated(f"member of {average.name}", average.members)
             _refuse_unknown(f"average {average.name!r}", average.members, known)
             known.add(average.name)
+        by_match = [task.name for task in self.tasks if task.relevance == "answer-match"]
+        if by_match and parse_metric(self.metric).family not in ("success", "mrr"):
+            raise ValueError(
+                f"{by_match[0]} has relevance: answer-match, so the metric is success@k or mrr@k"
+            )
         _refuse_repeated("default task", self.default)
         _refuse_unknown("default", self.default, set(tasks))
         return self
+
+    def tasks_of(self, average: Average) -> list[str]:
+        """The tasks that an average rests on, those of averages in it among them."""
+        inner = {one.name: one for one in self.averages}
+        return [
+            task
+            for member in average.members
+            for task in (self.tasks_of(inner[member]) if member in inner else [member])
+        ]
 
     def first_stage_of_paper(self, card: TaskCard) -> str | None:
         """SPEC of the first stage behind the published numbers of this task, if it is known."""

@@ -104,10 +104,11 @@ def _root(
 
 
 def _register() -> None:
-    from . import candidates, models, suite, tasks
+    from . import candidates, fetch, models, suite, tasks
 
     app.command(SUITE_COMMAND, help=suite.HELP)(suite.run_suite)
     app.command("tasks")(tasks.list_tasks)
+    app.command("fetch")(fetch.fetch)
     app.add_typer(models.app, name="models")
     app.add_typer(candidates.app, name="candidates")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, unknown
+from ..network import go_offline
 
 if TYPE_CHECKING:
     pass
@@ -82,6 +83,10 @@ def run_suite(
     tasks_dir: Annotated[
         Path | None, typer.Option(help="A folder with your own task cards (*.yaml).")
     ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Ask no network, as with HF_HUB_OFFLINE=1."),
+    ] = False,
     partial_average: Annotated[
         bool,
         typer.Option(
@@ -94,6 +99,8 @@ def run_suite(
 ) -> None:
     """Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."""
     _check_name(ctx, tasks_dir)
+    if offline:
+        go_offline()  # before a hub library is imported
     from ..evaluation import Options, evaluate_suite
 
     options = Options(

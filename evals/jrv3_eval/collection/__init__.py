@@ -4,7 +4,7 @@ The corpus is written once and memory-mapped afterwards, so that only the texts 
 somebody asks for are ever in memory.
 """
 
-from .building import BATCH_ROWS, ingest
+from .building import BATCH_ROWS, ingest, verify_collection
 from .opened import Collection, open_collection
 from .raw import Document, Join, Judgement, RawDataset
 
@@ -17,4 +17,5 @@ __all__ = [
     "RawDataset",
     "ingest",
     "open_collection",
+    "verify_collection",
 ]

@@ -284,6 +284,31 @@ def _order_by_id(docids: pa.ChunkedArray, raw: RawDataset) -> NDArray[np.int64]:
     return rows
 
 
+def verify_collection(collection: Collection) -> None:
+    """Read what is cached once more. Raises DataError where it is not what was written.
+
+    The texts are hashed again; ids, queries, judgements and answers are compared through the
+    fingerprint.
+    """
+    with pa.memory_map(str(collection.folder / "corpus.arrow")) as source:
+        corpus = pa.ipc.open_file(source).read_all()
+    hashes = corpus.column("hash").chunks
+    whole = all(
+        [hash_text(text) for text in texts] == stored.to_pylist()
+        for texts, stored in zip(collection.iter_texts(), hashes, strict=True)
+    )
+    order = np.argsort(np.asarray(collection.rank)).astype(np.int64)
+    found = _fingerprint(
+        corpus, order, collection.queries, collection.qrels, dict(collection.answers)
+    )
+    if not whole or found != collection.fingerprint:
+        raise DataError(
+            "The cached dataset is damaged: it is not what was written.",
+            where=str(collection.folder),
+            next_step="delete this folder, then fetch it again",
+        )
+
+
 def _fingerprint(
     corpus: pa.Table,
     order: NDArray[np.int64],

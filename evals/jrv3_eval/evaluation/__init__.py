@@ -135,7 +135,7 @@ def _rank(
             weights=None,
             settings={} if ranker.seed is None else {"seed": ranker.seed},
         )
-        scores = ranker.scores(task.candidates, task.collection.qrels)
+        scores = ranker.scores(task.candidates, task.judgements)
         # It reads no text, so that there is nothing to show it in another order.
         return Scored(scores, None, FIRST_STAGE, started), part
     info = ranker.info

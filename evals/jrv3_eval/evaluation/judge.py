@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..cards import Suite, TaskCard
 from ..collection import Collection
 from ..engine.local import ScoredWork
 from ..engine.order import Order
-from ..metrics import DEFAULT_METRICS, Evaluation, Run
+from ..metrics import Evaluation, Run
 from ..metrics import evaluate as evaluate_metrics
 from ..record import (
     BlocksPart,
@@ -61,10 +60,10 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         [(ids, scores) for (ids, _), scores in zip(lists, scored.scores, strict=True)],
     )
     metric = task.suite.metric
-    metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, metric)))
+    metrics = task.metrics
     reranked = evaluate_metrics(task.qrels, run, metrics)
-    first = _baseline_evaluation(task, Baseline("none"), metrics)
-    oracle = _baseline_evaluation(task, Baseline("oracle"), metrics)
+    first = evaluate_baseline(task, Baseline("none"))
+    oracle = evaluate_baseline(task, Baseline("oracle"))
     difference = reranked.per_query[metric] - first.per_query[metric]
     low, high = bootstrap_interval(difference)
     room = oracle.means[metric] - first.means[metric]
@@ -87,7 +86,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
             documents=len(candidates.docids),
             empty=int((np.diff(candidates.offsets) == 0).sum()),
             metrics=first.means,
-            oracle={name: oracle.means[name] for name in dict.fromkeys((ORACLE_METRIC, metric))},
+            oracle=shown_oracle(oracle, metric),
         ),
         reranker=part,
         metrics=counted,
@@ -121,11 +120,18 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
     return result
 
 
-def _baseline_evaluation(task: Task, baseline: Baseline, metrics: Sequence[str]) -> Evaluation:
-    scores = baseline.scores(task.candidates, task.collection.qrels)
+def shown_oracle(oracle: Evaluation, metric: str) -> dict[str, float]:
+    """The ceilings that stand in a record: of the primary metric, and nDCG@10 where it exists."""
+    names = dict.fromkeys((ORACLE_METRIC, metric))
+    return {name: oracle.means[name] for name in names if name in oracle.means}
+
+
+def evaluate_baseline(task: Task, baseline: Baseline) -> Evaluation:
+    """A baseline's own order of the task's candidates, scored as any run of it is."""
+    scores = baseline.scores(task.candidates, task.judgements)
     lists = [task.candidates.of(index)[0] for index in range(len(task.candidates))]
     run = Run.from_ranked(task.candidates.qids, list(zip(lists, scores, strict=True)))
-    return evaluate_metrics(task.qrels, run, metrics)
+    return evaluate_metrics(task.qrels, run, task.metrics)
 
 
 def _dataset_part(collection: Collection) -> DatasetPart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ..candidates import CandidateSet
@@ -11,8 +12,11 @@ from ..cards import Suite, TaskCard
 from ..collection import Collection
 from ..first_stage import FirstStage, take_candidates
 from ..hashing import hash_text
-from ..metrics import Qrels
+from ..metrics import DEFAULT_METRICS, Qrels
+from ..relevance import judgements_for
 from ..sources import load_collection
+
+BY_MATCH = ("success@1", "success@10", "success@100", "mrr@10")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,25 @@ class Task:
     card: TaskCard
     collection: Collection
     candidates: CandidateSet
-    qrels: Qrels
+    judgements: Mapping[str, Mapping[str, int]]
     limit: int | None
+
+    @cached_property
+    def qrels(self) -> Qrels:
+        """What the run is scored by. By answer match a query counts without any judgement."""
+        return Qrels.from_dict(self.judgements, all_count=self.card.relevance == "answer-match")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the record, the primary one among them.
+
+        By answer match the number of relevant passages in the corpus is unknown, so that nDCG,
+        recall and MAP have no ideal to compare with.
+        """
+        by_match = self.card.relevance == "answer-match"
+        return tuple(
+            dict.fromkeys((*(BY_MATCH if by_match else DEFAULT_METRICS), self.suite.metric))
+        )
 
 
 def prepare_task(
@@ -56,5 +77,5 @@ def prepare_task(
         chosen = set(sorted(qids, key=hash_text)[:limit])
         qids = [qid for qid in qids if qid in chosen]
         candidates = candidates.select(qids)
-    qrels = Qrels.from_dict({qid: collection.qrels[qid] for qid in qids})
-    return Task(suite, card, collection, candidates, qrels, limit)
+    judgements = judgements_for(collection, candidates)
+    return Task(suite, card, collection, candidates, judgements, limit)

@@ -26,7 +26,7 @@ NO_MATCH, PADDING = -1.0, -2.0
 class Judged:
     """The queries that count, and their judgements made ready for joining.
 
-    queries: int64 (judged queries,), positions in the qrels that have a judgement.
+    queries: int64 (judged queries,), positions in the qrels that count: with a judgement, or all.
     gains: int64 (judgements,), relevance with negative values raised to 0.
     codes: float64 (judgements,), position among the query's relevant documents, the most
     relevant first; NO_MATCH where the gain is 0.
@@ -49,7 +49,8 @@ class Judged:
         codes[order] = np.arange(len(gains)) - np.repeat(qrels.offsets[:-1], lengths)
         codes[gains == 0] = NO_MATCH
         relevant = np.bincount(owner[gains > 0], minlength=len(qrels))
-        return cls(qrels, np.flatnonzero(lengths), gains, codes, relevant)
+        counted = np.arange(len(qrels)) if qrels.all_count else np.flatnonzero(lengths)
+        return cls(qrels, counted, gains, codes, relevant)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,25 +48,29 @@ class Qrels(_Lists):
 
     offsets: int64 (queries + 1,). docids: str objects (judgements,).
     relevance: int64 (judgements,), as judged: it may be zero or negative.
+    all_count: a query counts also where it has no judgement (relevance by answer match).
     """
 
     qids: tuple[str, ...]
     offsets: Offsets
     docids: Strings
     relevance: NDArray[np.int64]
+    all_count: bool = False
 
     def __post_init__(self) -> None:
         _check_lists("judgements", self.qids, self.offsets, self.docids, len(self.relevance))
 
     @classmethod
-    def from_dict(cls, judgements: Mapping[str, Mapping[str, int]]) -> Qrels:
+    def from_dict(
+        cls, judgements: Mapping[str, Mapping[str, int]], *, all_count: bool = False
+    ) -> Qrels:
         """`{qid: {docid: relevance}}`; a relevance is a whole number."""
         values = list(chain.from_iterable(docs.values() for docs in judgements.values()))
         relevance = _numbers(values, "relevance")
         whole = relevance.astype(np.int64)
         if (wrong := np.flatnonzero(whole != relevance)).size:
             raise DataError(f"A relevance is not a whole number: {values[wrong[0]]!r}.")
-        return cls(*_flatten(judgements), whole)
+        return cls(*_flatten(judgements), whole, all_count)
 
     def of(self, qid: str) -> dict[str, int]:
         """The judgements of one query; empty if it has none."""

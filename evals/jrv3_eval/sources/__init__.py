@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from ..cards import BeirSource, FolderSource, PySource, Suite, TaskCard
+from ..cards import Source, Suite, TaskCard
 from ..collection import Collection, RawDataset, ingest
-from ..errors import DataError, UsageError
+from ..errors import DataError, UnavailableError, UsageError
+from ..network import offline
+from .opening import open_source
 
 __all__ = ["load_collection"]
 
@@ -16,48 +19,71 @@ def load_collection(
 ) -> Collection:
     """The task's collection: a local copy under `data_dir` if there is one, else its source.
 
-    Raises DataError where counts differ from the card's, and whatever the source raises.
+    The card's sources are tried in order; the next one only where one cannot be reached or
+    fails its checksum, and standard error says so. Raises UnavailableError where none can be
+    read, DataError where counts differ from the card's, and whatever the source raises.
     """
-    raw = _open(suite, card, cache, data_dir)
+    local = _local_copies(suite, card, data_dir)
+    for folder in local:
+        if folder.is_dir():
+            from .folder import open_folder
+
+            return _ingest(suite, card, open_folder(folder, card.split), cache)
+    failures: list[UnavailableError] = []
+    for source in card.sources:
+        try:
+            raw = open_source(source, card.split, suite.folder, cache, data_dir)
+            collection = _ingest(suite, card, raw, cache)
+        except UnavailableError as error:
+            failures.append(error)
+            continue
+        for failure in failures:
+            sys.stderr.write(
+                f"{suite.suite}-{card.name}: {failure.what} ({failure.where}); "
+                f"read from {_name(source)} instead\n"
+            )
+        return collection
+    raise _none_available(suite, card, failures, local)
+
+
+def _name(source: Source) -> str:
+    return f"the source {source.kind}"
+
+
+def _ingest(suite: Suite, card: TaskCard, raw: RawDataset, cache: Path) -> Collection:
     collection = ingest(raw, join=card.join, split=card.split, cache=cache)
     _verify_counts(suite, card, collection, raw)
+    if (card.relevance == "answer-match") != bool(collection.answers):
+        held = "answers" if collection.answers else "judgements"
+        raise DataError(
+            f"Task {card.name!r} says `relevance: {card.relevance}`, but its source has {held}.",
+            where=raw.locate("judgement", ""),
+            next_step="correct the card's relevance or its source",
+        )
     return collection
 
 
-def _open(suite: Suite, card: TaskCard, cache: Path, data_dir: Path | None) -> RawDataset:
-    from .beir import open_beir
-    from .folder import open_folder
-    from .pysource import open_pysource
-
-    looked_at = _local_copies(suite, card, data_dir)
-    for folder in looked_at:
-        if folder.is_dir():
-            return open_folder(folder, card.split)
-    failure: DataError | None = None
-    for source in card.sources:
-        try:
-            match source:
-                case FolderSource():
-                    return open_folder((suite.folder / source.path).resolve(), card.split)
-                case BeirSource():
-                    return open_beir(source, card.split, cache)
-                case PySource():
-                    return open_pysource(source)
-        except DataError as error:
-            failure = failure or error
-    looked = ", ".join(map(str, looked_at)) or "no --data-dir was given"
-    if failure is not None and looked_at:
-        raise DataError(
-            failure.what,
-            where=f"{failure.where}; no local copy: {looked}",
-            next_step="put a copy at one of these two places, or make the card's source reachable",
-        ) from failure
-    if failure is not None:
-        raise failure
-    raise DataError(
-        f"Task {card.name!r} of suite {suite.suite!r} has no source of its own.",
-        where=looked,
-        next_step=f"--data-dir must hold a folder {card.name} or {suite.suite}-{card.name}",
+def _none_available(
+    suite: Suite, card: TaskCard, failures: list[UnavailableError], local: list[Path]
+) -> DataError:
+    """What to raise where no source could be read: every failure, and where copies may stand."""
+    looked = ", ".join(map(str, local)) or "no --data-dir was given"
+    if not failures:
+        return DataError(
+            f"Task {card.name!r} of suite {suite.suite!r} has no source of its own.",
+            where=looked,
+            next_step=f"--data-dir must hold a folder {card.name} or {suite.suite}-{card.name}",
+        )
+    fetch = f"jrv3-eval fetch {suite.suite} --tasks {card.name}"
+    if offline():
+        step = f"where there is a network, run: {fetch}"
+    else:
+        step = f"make a source reachable, or put a copy there with --data-dir; then: {fetch}"
+    places = [f"{failure.where}" for failure in failures]
+    return UnavailableError(
+        " ".join(dict.fromkeys(failure.what for failure in failures)),
+        where="\n         ".join([*places, f"no local copy: {looked}"]),
+        next_step=step,
     )
 
 

@@ -2,80 +2,71 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from dataclasses import replace
+from functools import cache as once
 from pathlib import Path, PurePosixPath
 
 from ..cards import BeirSource
 from ..collection import RawDataset
 from ..errors import DataError
 from ..hashing import digest_file
-from ..paths import atomic_path, storage_error
-from ..progress import download_bar
+from ..network import download
+from ..paths import storage_error
 from .folder import open_folder
-
-CHUNK = 1 << 20
-TIMEOUT_SECONDS = 60
 
 
 def open_beir(source: BeirSource, split: str, cache: Path) -> RawDataset:
-    """The dataset in an official zip, downloaded once into the cache.
+    """The dataset in an official zip, downloaded into the cache when it is first read.
 
-    Raises DataError on a failed download, a wrong checksum or a zip that would write
-    outside its folder.
+    Reading it raises UnavailableError on a failed download or a wrong checksum, DataError on
+    a zip that would write outside its folder or holds no dataset.
     """
-    home = cache / "downloads" / source.md5
-    folder = home / "extracted"
-    if not folder.is_dir():
-        archive = home / PurePosixPath(source.url).name
-        if not (archive.is_file() and digest_file(archive, "md5") == source.md5):
-            _download(source, archive)
-        _extract(archive, folder)
-    inner = [path.parent for path in sorted(folder.rglob("queries.jsonl*"))]
-    if not inner:
-        raise DataError(
-            "The zip holds no queries.jsonl.", where=source.url, next_step="check the card's url"
-        )
-    raw = open_folder(inner[0], split)
+
+    @once
+    def folder() -> RawDataset:
+        return open_folder(_dataset_folder(source, cache), split)
+
     identity = {"kind": "beir", "md5": source.md5}
-    return replace(raw, identity=identity, revision=f"md5:{source.md5}")
+    return RawDataset(
+        identity=identity | ({"inside": source.inside} if source.inside else {}),
+        revision=f"md5:{source.md5}",
+        documents=lambda: folder().documents(),
+        queries=lambda: folder().queries(),
+        judgements=lambda: folder().judgements(),
+        locate=lambda kind, identifier: folder().locate(kind, identifier),
+    )
 
 
-def _download(source: BeirSource, archive: Path) -> None:
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    if offline:
-        raise DataError(
-            "The dataset is not in the cache, and HF_HUB_OFFLINE forbids the download.",
-            where=source.url,
-            next_step="run the same command once with internet access, or give --data-dir",
-        )
-    with atomic_path(archive) as temporary:
-        try:
-            with urllib.request.urlopen(source.url, timeout=TIMEOUT_SECONDS) as response:
-                total = int(response.headers.get("Content-Length") or 0)
-                with download_bar(archive.name, total) as bar, temporary.open("wb") as out:
-                    while chunk := response.read(CHUNK):
-                        out.write(chunk)
-                        bar.advance(len(chunk))
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+def _dataset_folder(source: BeirSource, cache: Path) -> Path:
+    home = cache / "downloads" / source.md5
+    extracted = home / "extracted"
+    if not extracted.is_dir():
+        archive = home / PurePosixPath(source.url).name
+        if archive.is_file() and digest_file(archive, "md5") != source.md5:
+            archive.unlink()  # damaged since it was fetched
+        if not archive.is_file():
+            download(source.url, archive, md5=source.md5)
+        _extract(archive, extracted)
+    if source.inside is not None:
+        inside = extracted / source.inside
+        if not inside.is_dir():
             raise DataError(
-                f"The download failed: {error}.",
+                f"The zip has no folder {source.inside}.",
                 where=source.url,
-                next_step="try again, or give a local copy with --data-dir",
-            ) from error
-        actual = digest_file(temporary, "md5")
-        if actual != source.md5:
-            raise DataError(
-                f"The zip has md5 {actual}, but the card says {source.md5}.",
-                where=source.url,
-                next_step="try again; if it stays so, the published file has changed",
+                next_step="check the card's `inside`",
             )
+        return inside
+    inner = [path.parent for path in sorted(extracted.rglob("queries.jsonl*"))]
+    if len(inner) != 1:
+        raise DataError(
+            f"The zip holds {len(inner)} files queries.jsonl, not one.",
+            where=source.url,
+            next_step="check the card's url, or let it say which folder with `inside`",
+        )
+    return inner[0]
 
 
 def _extract(archive: Path, folder: Path) -> None:
