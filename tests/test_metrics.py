@@ -419,3 +419,12 @@ def test_trec_dl19_has_its_published_values(file: str, ndcg: float) -> None:
         for i, qid in enumerate(run.qids)
     }
     assert_equals_pytrec_eval(evaluation, as_dicts, lists)
+
+
+def test_one_metric_alone() -> None:
+    """ranx itself fails with a single metric that has a depth."""
+    qrels = Qrels.from_dict({"q": {"a": 1, "b": 2}})
+    run = Run.from_dict({"q": {"a": 2.0, "b": 1.0}})
+    alone = evaluate(qrels, run, ["ndcg@10"])
+    assert alone.means == {"ndcg@10": evaluate(qrels, run).means["ndcg@10"]}
+    assert evaluate(qrels, run, ["success@1"]).means == {"success@1": 1.0}

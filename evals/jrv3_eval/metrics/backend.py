@@ -17,6 +17,8 @@ from .names import DEFAULT_METRICS, JUDGED, Metric, parse_metrics
 # ranx selects numba's workqueue threading layer, which ends the process when two Python
 # threads enter parallel kernels at once (the background warm-up could be one of them).
 _KERNELS = threading.Lock()
+# ranx 0.3.21 fails with a KeyError where one metric with a depth is asked alone.
+_BESIDE = ("hit_rate@1", "hits@1")
 
 
 def score_arrays(
@@ -32,13 +34,11 @@ def score_arrays(
 
         threads = numba.get_num_threads()
         try:
-            names = [metric.ranx_name for metric in metrics]
-            scored = ranx.evaluate(qrels, run, names, return_mean=False)
+            names = dict.fromkeys([*(metric.ranx_name for metric in metrics), *_BESIDE])
+            scored = ranx.evaluate(qrels, run, list(names), return_mean=False)
         finally:
             # ranx sets one thread for fewer than ten queries, and leaves it at that.
             numba.set_num_threads(threads)
-    if len(names) == 1:  # ranx then returns the bare array
-        scored = {names[0]: scored}
     return {metric: scored[metric.ranx_name] for metric in metrics}
 
 
