@@ -134,8 +134,8 @@ def test_analysis_follows_the_card() -> None:
     english = analysis_for(CARD)
     assert english.terms("The running dogs, and a cat") == ["run", "dog", "cat"]
     assert english.name == "words+stop-en+snowball-english"
-    unstemmed = analysis_for(CARD.model_copy(update={"language": "ko"}))
-    assert unstemmed.name == "words"
+    pairs = analysis_for(CARD.model_copy(update={"language": "ko"}))
+    assert pairs.name == "bigrams-ko"
     assert analysis_for(CARD.model_copy(update={"analysis": "code"})).name == "identifiers"
 
 

@@ -5,7 +5,7 @@ somebody asks for are ever in memory.
 """
 
 from .building import BATCH_ROWS, ingest, verify_collection
-from .opened import Collection, open_collection
+from .opened import Collection, open_collection, rows_of
 from .raw import Document, Join, Judgement, RawDataset
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "RawDataset",
     "ingest",
     "open_collection",
+    "rows_of",
     "verify_collection",
 ]

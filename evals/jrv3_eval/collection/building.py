@@ -22,7 +22,7 @@ from ..trec import is_writable_id
 from .opened import Collection, open_collection, rows_of
 from .raw import Document, Join, RawDataset
 
-FORMAT = 4
+FORMAT = 5
 BATCH_ROWS = 8192
 Lists = dict[str, tuple[str, ...]]
 
@@ -74,6 +74,7 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
     rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     np.save(work / "rank.npy", rank)
+    np.save(work / "row_of_rank.npy", order.astype(np.int32))
 
     judged = sorted({docid for judgements in qrels.values() for docid in judgements})
     missing = int((rows_of(corpus.column("docid"), pa.array(judged, pa.string())) < 0).sum())
@@ -297,7 +298,7 @@ def verify_collection(collection: Collection) -> None:
         [hash_text(text) for text in texts] == stored.to_pylist()
         for texts, stored in zip(collection.iter_texts(), hashes, strict=True)
     )
-    order = np.argsort(np.asarray(collection.rank)).astype(np.int64)
+    order = np.asarray(collection.row_of_rank, np.int64)
     found = _fingerprint(
         corpus, order, collection.queries, collection.qrels, dict(collection.answers)
     )

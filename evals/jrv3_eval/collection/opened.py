@@ -59,6 +59,16 @@ class Collection:
         rank: NDArray[np.int32] = np.load(self.folder / "rank.npy", mmap_mode="r")
         return rank
 
+    @cached_property
+    def row_of_rank(self) -> NDArray[np.int32]:
+        """The inverse of `rank`: rows in the byte order of their ids."""
+        rows: NDArray[np.int32] = np.load(self.folder / "row_of_rank.npy", mmap_mode="r")
+        return rows
+
+    def docids_at(self, rows: NDArray[np.int64]) -> list[str]:
+        """Document ids of these rows."""
+        return _take(self.docids, rows)
+
     def rows(self, docids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
         """Rows of document ids; -1 where the corpus has no such document.
 

@@ -1,22 +1,24 @@
-"""BM25 candidates through bm25s (Lucene variant), exact under the tie rule."""
+"""BM25 candidates (bm25s' Lucene variant), exact under the tie rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..candidates import CandidateSet
 from ..cards import TaskCard
 from ..collection import Collection
 from ..errors import UsageError, unknown
+from ..progress import document_bar
 from .analysis import Analysis, analysis_for
-from .listing import list_candidates
-from .top_k import largest, sort_keys, unpack
+from .bm25_index import BM25Index, open_index
+from .listing import list_candidates, ranked_lists
+from .top_k import largest, sort_keys
 
 
 @dataclass(frozen=True)
@@ -46,42 +48,56 @@ class BM25:
         }
 
     def retrieve(self, collection: Collection, card: TaskCard, depth: int) -> CandidateSet:
-        """The best `depth` documents a query; documents of score zero are no candidates."""
+        """The best `depth` documents a query; documents of score zero are no candidates.
+
+        The index is read shard by shard, so memory grows with queries and depth.
+        """
         analysis = analysis_for(card)
-        index, vocabulary = self._index(collection, analysis)
-        rank = np.asarray(collection.rank)
-        row_of_rank = np.argsort(rank)
-        own_rows = collection.rows(list(collection.queries))
-        docids = collection.docids.combine_chunks()
-        lists = []
-        for text, own in zip(collection.queries.values(), own_rows, strict=True):
-            terms = [vocabulary[term] for term in analysis.terms(text) if term in vocabulary]
-            scores = (
-                index.get_scores_from_ids(terms)
-                if terms
-                else np.zeros(collection.documents, np.float32)
-            ).astype(np.float32)
-            if card.self_retrieval == "remove" and own >= 0:
-                scores[own] = 0  # before the cut, so that another document takes its place
-            hits = np.flatnonzero(scores > 0)
-            values, ranks = unpack(largest(sort_keys(scores[hits], rank[hits]), depth))
-            lists.append((docids.take(pa.array(row_of_rank[ranks])).to_pylist(), values))
-        return list_candidates(self, collection, card, depth, lists)
+        index = open_index(collection, analysis.terms, analysis.name, k1=self.k1, b=self.b)
+        own = collection.rows(list(collection.queries))
+        if card.self_retrieval == "keep":
+            own = np.full(len(own), -1)
+        best = _best(index, collection, list(_query_terms(index, collection, analysis)), own, depth)
+        return list_candidates(self, collection, card, depth, ranked_lists(collection, best))
 
-    def _index(self, collection: Collection, analysis: Analysis) -> tuple[Any, dict[str, int]]:
-        import bm25s
-        from bm25s.tokenization import Tokenized
 
-        vocabulary: dict[str, int] = {}
-        ids = [
-            [vocabulary.setdefault(term, len(vocabulary)) for term in analysis.terms(text)]
-            for texts in collection.iter_texts()
-            for text in texts
-        ]
-        index = bm25s.BM25(method="lucene", k1=self.k1, b=self.b)
-        if vocabulary:
-            index.index(Tokenized(ids=ids, vocab=dict(vocabulary)), show_progress=False)
-        return index, vocabulary
+def _query_terms(
+    index: BM25Index, collection: Collection, analysis: Analysis
+) -> Iterator[NDArray[np.int64]]:
+    """Term ids of each query, repeated as in its text; terms that no document has are gone."""
+    words = [analysis.terms(text) for text in collection.queries.values()]
+    ids = index.term_ids([word for query in words for word in query])
+    start = 0
+    for query in words:
+        found = ids[start : start + len(query)]
+        yield found[found >= 0]
+        start += len(query)
+
+
+def _best(
+    index: BM25Index,
+    collection: Collection,
+    queries: list[NDArray[np.int64]],
+    own: NDArray[np.int64],
+    depth: int,
+) -> list[NDArray[np.uint64]]:
+    """The `depth` largest keys of each query, over all shards. own: rows that are left out."""
+    best = [np.empty(0, np.uint64) for _ in queries]
+    with document_bar("search by BM25", collection.documents) as bar:
+        for shard in index.iter_shards():
+            rank = np.asarray(collection.rank[shard.first : shard.first + shard.documents])
+            total = np.zeros(shard.documents, np.float32)
+            for query, terms in enumerate(queries):
+                if not shard.add(terms, total):
+                    continue
+                if shard.first <= own[query] < shard.first + shard.documents:
+                    total[own[query] - shard.first] = 0  # before the cut: another takes its place
+                hits = np.flatnonzero(total)
+                keys = sort_keys(total[hits], rank[hits])
+                best[query] = largest(np.concatenate([best[query], largest(keys, depth)]), depth)
+                total[hits] = 0
+            bar.advance(shard.documents)
+    return best
 
 
 def parse_bm25(options: str) -> BM25:

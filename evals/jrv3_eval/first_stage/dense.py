@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..candidates import CandidateSet
@@ -17,8 +16,8 @@ from ..collection import Collection
 from ..embedding.cache import GROUP_TEXTS, EmbeddingCache
 from ..embedding.encoder import Encoder, EncoderSettings, similarity_of
 from ..progress import document_bar
-from .listing import list_candidates
-from .top_k import largest, sort_keys, unpack
+from .listing import list_candidates, ranked_lists
+from .top_k import largest, sort_keys
 
 QUERY_BLOCK = 2048
 
@@ -91,12 +90,8 @@ class Dense:
     def _set(
         self, collection: Collection, card: TaskCard, depth: int, keys: NDArray[np.uint64]
     ) -> CandidateSet:
-        row_of_rank = np.argsort(np.asarray(collection.rank))
-        docids = collection.docids.combine_chunks()
-        lists = []
-        for row in keys:
-            scores, ranks = unpack(row[row > 0])  # key 0: a query's own document, removed
-            lists.append((docids.take(pa.array(row_of_rank[ranks])).to_pylist(), scores))
+        # Key 0: a query's own document, removed.
+        lists = ranked_lists(collection, [row[row > 0] for row in keys])
         return list_candidates(self, collection, card, depth, lists)
 
 

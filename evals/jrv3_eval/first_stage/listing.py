@@ -11,9 +11,27 @@ from numpy.typing import NDArray
 from ..candidates import CandidateSet, candidate_set
 from ..cards import TaskCard
 from ..collection import Collection
+from .top_k import unpack
 
 if TYPE_CHECKING:
     from . import FirstStage
+
+
+def ranked_lists(
+    collection: Collection, keys: Sequence[NDArray[np.uint64]]
+) -> list[tuple[list[str], NDArray[np.float32]]]:
+    """Document ids and scores of each query, best first, from its sort keys in any order."""
+    unpacked = [unpack(found) for found in keys]
+    ranks = [ranks for _, ranks in unpacked]
+    places = np.concatenate(ranks) if ranks else np.empty(0, np.int64)
+    distinct, inverse = np.unique(places, return_inverse=True)
+    names = collection.docids_at(np.asarray(collection.row_of_rank[distinct], np.int64))
+    ends = np.cumsum([len(found) for found in ranks])
+    docids = np.asarray(names, dtype=object)[inverse]
+    return [
+        (docids[end - len(scores) : end].tolist(), scores)
+        for end, (scores, _) in zip(ends, unpacked, strict=True)
+    ]
 
 
 def list_candidates(
