@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jrv3_eval.candidates import CandidateSet, candidate_set, load_candidates, save_candidates
+from conftest import Cli
+from jrv3_eval.candidates import (
+    CandidateSet,
+    candidate_set,
+    load_candidates,
+    read_bundle,
+    read_manifest,
+    save_candidates,
+    unpack_bundle,
+    write_bundle,
+)
 from jrv3_eval.errors import DataError
 
 
@@ -98,3 +110,106 @@ def test_a_file_with_a_changed_list_is_refused(tmp_path: Path) -> None:
     pq.write_table(table.replace_schema_metadata(metadata), path)
     with pytest.raises(DataError, match="does not have the hash"):
         load_candidates(path)
+
+
+# --- bundles ------------------------------------------------------------------------------------
+
+
+def saved(folder: Path, *tasks: str) -> list[Path]:
+    files = [folder / f"s-{task}.parquet" for task in tasks]
+    for task, file in zip(tasks, files, strict=True):
+        save_candidates(a_set(TWO), file, suite="s", task=task, metrics={"ndcg@10": 0.5})
+    return files
+
+
+def test_a_bundle_gives_the_same_candidates_and_bytes(tmp_path: Path) -> None:
+    files = saved(tmp_path, "one", "two")
+    write_bundle(files, tmp_path / "a.zip")
+    write_bundle(files, tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    unpacked = unpack_bundle(tmp_path / "a.zip", tmp_path / "theirs")
+    assert [path.name for path, _ in unpacked] == ["s-one.parquet", "s-two.parquet"]
+    for (path, manifest), file in zip(unpacked, files, strict=True):
+        assert path.read_bytes() == file.read_bytes()
+        loaded = load_candidates(path)
+        assert loaded.hash == manifest.hash == a_set(TWO).hash
+        assert loaded.scores.tolist() == a_set(TWO).scores.tolist()
+        assert manifest.metrics == {"ndcg@10": 0.5}
+
+
+def test_two_sets_of_one_task_are_no_bundle(tmp_path: Path) -> None:
+    [file] = saved(tmp_path, "one")
+    shutil.copy(file, tmp_path / "copy.parquet")
+    with pytest.raises(DataError, match="same task"):
+        write_bundle([file, tmp_path / "copy.parquet"], tmp_path / "a.zip")
+
+
+def test_a_changed_bundle_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    write_bundle(saved(tmp_path, "one", "two"), tmp_path / "a.zip")
+    other = {"q1": [("c", 2.0)], "q2": []}
+    save_candidates(a_set(other), tmp_path / "x.parquet", suite="s", task="two")
+    with zipfile.ZipFile(tmp_path / "a.zip") as zipped:
+        parts = {name: zipped.read(name) for name in zipped.namelist()}
+    parts["s-two.parquet"] = (tmp_path / "x.parquet").read_bytes()
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as zipped:
+        for name, content in parts.items():
+            zipped.writestr(name, content)
+    with pytest.raises(DataError, match="not the one that the bundle's index describes"):
+        unpack_bundle(tmp_path / "b.zip", tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
+
+
+@pytest.mark.parametrize("task", ["../evil", "/evil", "a/b"])
+def test_a_bundle_cannot_write_elsewhere(tmp_path: Path, task: str) -> None:
+    [file] = saved(tmp_path, "one")
+    manifest = read_manifest(file).to_json() | {"task": task}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr("manifest.json", json.dumps([manifest]))
+        zipped.writestr(f"s-{task}.parquet", file.read_bytes())
+    with pytest.raises(DataError, match="impossible name"):
+        unpack_bundle(tmp_path / "a.zip", tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"{}"])
+def test_another_file_is_no_bundle(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match="not a bundle"):
+        read_bundle(tmp_path / "a.zip")
+    with pytest.raises(DataError, match="does not exist"):
+        read_bundle(tmp_path / "absent.zip")
+
+
+def test_from_one_team_to_another(cli: Cli, tasks_dir: Path, tmp_path: Path) -> None:
+    """build, export, import, use: the manifest says what the set is worth."""
+    built = cli("candidates", "build", "zoo", "--tasks-dir", tasks_dir, "--to", "ours")
+    assert built.code == 0, built.err
+    assert "oracle ndcg@10" in built.out
+    assert cli("candidates", "export", "ours", "--to", "zoo.zip").code == 0
+    [shown] = json.loads(cli("candidates", "show", "zoo.zip").out)
+    assert (shown["suite"], shown["task"]) == ("zoo", "animals")
+    assert set(shown["metrics"]) == {"ndcg@10", "recall@100"}
+    assert 0 < shown["metrics"]["ndcg@10"] <= shown["oracle"]["ndcg@10"] <= 1
+    assert (shown["queries"], shown["depth"], shown["first_stage"]) == (3, 100, "bm25")
+    imported = cli(
+        "candidates", "import", "zoo.zip", "--to", "theirs", "--check", "--tasks-dir", tasks_dir
+    )
+    assert imported.code == 0, imported.err
+    assert "--first-stage candidates:theirs" in imported.out
+    used = cli("zoo", "--tasks-dir", tasks_dir, "--model", "none", "--json",
+               "--first-stage", "candidates:theirs")  # fmt: skip
+    assert json.loads(used.out)[0]["candidates"]["hash"] == shown["hash"]
+
+
+def test_a_set_for_another_dataset_version_is_refused_on_import(
+    cli: Cli, tasks_dir: Path, tmp_path: Path
+) -> None:
+    cli("candidates", "build", "zoo", "--tasks-dir", tasks_dir, "--to", "ours")
+    cli("candidates", "export", "ours", "--to", "zoo.zip")
+    corpus = tmp_path / "data/animals/corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("brown fox", "red fox"))
+    done = cli(
+        "candidates", "import", "zoo.zip", "--to", "theirs", "--check", "--tasks-dir", tasks_dir
+    )
+    assert done.code == 2
+    assert "were built for dataset" in done.err
+    assert not (tmp_path / "theirs").exists()

@@ -20,7 +20,7 @@ from jrv3_eval.cards import Suite, TaskCard, load_suite
 from jrv3_eval.collection import Collection, ingest
 from jrv3_eval.embedding import EncodedGroup
 from jrv3_eval.errors import DataError, Jrv3EvalError, UsageError
-from jrv3_eval.first_stage import open_first_stage, take_candidates
+from jrv3_eval.first_stage import PerTask, open_first_stage, take_candidates
 from jrv3_eval.first_stage.analysis import analysis_for, split_identifiers
 from jrv3_eval.first_stage.top_k import largest, sort_keys, unpack
 from jrv3_eval.metrics import Qrels, Run, evaluate, evaluate_run
@@ -250,7 +250,7 @@ def test_a_saved_set_is_refused_for_another_dataset_or_depth(
 @pytest.fixture
 def whole_number_encoder(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EncodedGroup]:
     """An encoder of small whole numbers: exact products, many ties, and a count of its texts."""
-    from jrv3_eval.first_stage import dense
+    from jrv3_eval.first_stage import dense, dense_spec
 
     def encode(texts: Sequence[str], kind: str = "document") -> EncodedGroup:
         seeds = [sum(text.encode()) % 5 for text in texts]
@@ -268,9 +268,10 @@ def whole_number_encoder(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Encod
         recorded_settings={},
         checkpoint=SimpleNamespace(name="fake", revision=None, weights="w" * 64),
     )
-    monkeypatch.setattr(dense, "open_checkpoint", lambda _: None)
-    monkeypatch.setattr(dense, "similarity_of", lambda _: "cosine")
-    monkeypatch.setattr(dense, "Encoder", lambda *_: fake)
+    checkpoint = SimpleNamespace(config={}, read_json=lambda _: {})
+    monkeypatch.setattr(dense_spec, "open_checkpoint", lambda *_, **__: checkpoint)
+    monkeypatch.setattr(dense_spec, "similarity_of", lambda _: "cosine")
+    monkeypatch.setattr(dense_spec, "encoder_of", lambda *_: fake)
     monkeypatch.setattr(dense, "GROUP_TEXTS", 2)  # several chunks
     return encode
 
@@ -315,7 +316,9 @@ def test_dense_follows_the_similarity_that_the_checkpoint_declares(
     config = folder / "config_sentence_transformers.json"
     stored = json.loads(config.read_text()) if config.exists() else {}
     config.write_text(json.dumps({**stored, "similarity_fn_name": "dot"}))
-    settings = open_first_stage(f"dense:{folder}", cache=cache).settings(CARD)
+    opened = open_first_stage(f"dense:{folder}", cache=cache)
+    assert isinstance(opened, PerTask)
+    settings = opened.for_task(SUITE, CARD).settings(CARD)
     assert (settings["similarity"], settings["normalize"]) == ("dot", False)
     config.write_text(json.dumps({**stored, "similarity_fn_name": "euclidean"}))
     with pytest.raises(UsageError, match="euclidean"):

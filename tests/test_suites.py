@@ -220,4 +220,4 @@ def test_tasks_json_lists_every_task_with_its_protocol(cli: Cli) -> None:
     assert named["beir", "cqadupstack-tex"]["averages"] == ["cqadupstack", "beir-15"]
     assert named["beir", "cqadupstack-tex"]["default"] is False
     assert named["mkqa", "mkqa-ja"]["corpus_language"] == "en"
-    assert named["miracl", "miracl-te"]["paper_first_stage"] == "dense:jinaai/jina-embeddings-v3"
+    assert named["miracl", "miracl-te"]["paper_first_stage"] == "dense:jinaai/jina-embeddings-v3-hf"

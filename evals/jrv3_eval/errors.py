@@ -7,6 +7,7 @@ Jrv3EvalError
  |   +- CardError           a task card is not valid
  |   +- UnavailableError    a source cannot be reached or fails its checksum; another may do
  +- CheckpointError     a model cannot be loaded, or must not be
+ |   +- RemoteCodeError     it needs code that the checkpoint carries, which is never run
  +- ScoreError          a reranker broke its contract (wrong length, NaN)
  +- StorageError        something could not be written or is locked
 
@@ -71,6 +72,10 @@ class UnavailableError(DataError):
 
 class CheckpointError(Jrv3EvalError):
     """A model checkpoint cannot be loaded, or must not be (pickles, remote code)."""
+
+
+class RemoteCodeError(CheckpointError):
+    """A model checkpoint asks for code that it carries, which is never run here."""
 
 
 class ScoreError(Jrv3EvalError):

@@ -93,4 +93,7 @@ def _about_published(result: TaskResult, lines: Lines) -> None:
 def first_stage_name(spec: str) -> str:
     """The name under which a SPEC's first stage stands in a record."""
     kind, _, target = spec.partition(":")
-    return f"{kind}-{target.rpartition('/')[2]}" if target else kind
+    if kind != "dense":
+        return spec
+    model = target.partition("#")[0].partition("@")[0]
+    return f"dense-{model}"

@@ -50,7 +50,9 @@ class TaskCard(Strict):
     relevant if it contains one of the question's answers). query_group: tasks of one group
     hold the same questions, and are no independent samples. paper_first_stage: the SPEC of
     the first stage behind the published numbers, where it is not the suite's. similarity: of
-    dense first stages, where the card and not the checkpoint decides.
+    dense first stages, where the card and not the checkpoint decides. dense_task: which of a
+    dense model's own tasks fits (its prompts and adapters), such as `nl2code`; models without
+    such a task use their first one.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TaskCard(Strict):
     analysis: Literal["text", "code"] = "text"
     relevance: Literal["judgements", "answer-match"] = "judgements"
     similarity: Literal["cosine", "dot"] | None = None
+    dense_task: str | None = None
     query_group: str | None = None
     paper_first_stage: str | None = None
     licence: str = "unverified"

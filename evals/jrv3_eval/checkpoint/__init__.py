@@ -4,7 +4,14 @@ A checkpoint is a folder with safetensors weights. Pickled weights are never ope
 that a checkpoint carries is never run.
 """
 
-from ._files import Checkpoint
+from ._files import Checkpoint, digest_once
 from ._open import PACKAGES, PackagedModel, open_checkpoint, refuse_remote_code
 
-__all__ = ["PACKAGES", "Checkpoint", "PackagedModel", "open_checkpoint", "refuse_remote_code"]
+__all__ = [
+    "PACKAGES",
+    "Checkpoint",
+    "PackagedModel",
+    "digest_once",
+    "open_checkpoint",
+    "refuse_remote_code",
+]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ..errors import CheckpointError, MissingExtraError, unknown
+from ..errors import CheckpointError, MissingExtraError, RemoteCodeError, unknown
 from ._files import Checkpoint, digest_once, inspect
 from ._hub import fetch
 
@@ -81,7 +81,7 @@ def refuse_remote_code(checkpoint: Checkpoint) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         config = checkpoint.config if name == "config.json" else checkpoint.read_json(name)
         if config.get("auto_map"):
-            raise CheckpointError(
+            raise RemoteCodeError(
                 f"{checkpoint.name} needs remote code, which is never run here.",
                 where=f"{checkpoint.folder / name}: auto_map",
                 next_step="use a checkpoint of an architecture that transformers implements, or "

@@ -19,6 +19,7 @@ from ..errors import DataError
 from ..hashing import TEXT_HASH_BYTES, digest_json, hash_text
 from ..paths import share, storage_error
 from ..trec import is_writable_id
+from .columns import ColumnFiles, count_distinct
 from .opened import Collection, open_collection, rows_of
 from .raw import Document, Join, RawDataset
 
@@ -67,17 +68,21 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
     answers = _read_answers(raw)
     qrels = _read_qrels(raw) if raw.answers is None else {qid: {} for qid in answers}
     queries = _read_queries(raw, qrels)
-    empty = _write_corpus(raw, join, work / "corpus.arrow")
-    with pa.memory_map(str(work / "corpus.arrow")) as source:
-        corpus = pa.ipc.open_file(source).read_all()
-    order = _order_by_id(corpus.column("docid"), raw)
+    columns = ColumnFiles(work)
+    with columns:
+        empty = _write_corpus(raw, join, work / "corpus.arrow", columns)
+    docids, hashes = columns.docids(), columns.hashes()
+    order = _order_by_id(docids, raw)
     rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     np.save(work / "rank.npy", rank)
-    np.save(work / "row_of_rank.npy", order.astype(np.int32))
+    np.save(work / "row_of_rank.npy", order)
+    del rank
 
     judged = sorted({docid for judgements in qrels.values() for docid in judgements})
-    missing = int((rows_of(corpus.column("docid"), pa.array(judged, pa.string())) < 0).sum())
+    with pa.memory_map(str(work / "corpus.arrow")) as source:
+        ids_in_batches = pa.ipc.open_file(source).read_all().column("docid")
+    missing = int((rows_of(ids_in_batches, pa.array(judged, pa.string())) < 0).sum())
 
     _write_table(
         work / "queries.arrow",
@@ -92,20 +97,22 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
             "relevance": pa.array([line[2] for line in flat], pa.int32()),
         },
     )
-    pools = _read_pools(raw, queries, corpus.column("docid"))
+    pools = _read_pools(raw, queries, ids_in_batches)
     for name, lists in (("answers", answers), ("pools", pools)):
         if lists:
             _write_lists(work / f"{name}.arrow", lists)
-    return {
-        "fingerprint": _fingerprint(corpus, order, queries, qrels, answers),
+    meta = {
+        "fingerprint": _fingerprint(docids, hashes, order, queries, qrels, answers),
         "revision": raw.revision,
         "split": split,
-        "documents": corpus.num_rows,
+        "documents": len(docids),
         "judgements": len(flat) + sum(map(len, answers.values())),
         "missing_judged": missing,
-        "duplicate_documents": corpus.num_rows - len(pc.unique(corpus.column("hash"))),
+        "duplicate_documents": len(docids) - count_distinct(hashes),
         "empty_documents": empty,
     }
+    columns.remove()
+    return meta
 
 
 def _read_qrels(raw: RawDataset) -> dict[str, dict[str, int]]:
@@ -221,7 +228,7 @@ def _joined(document: Document, join: Join) -> str:
     return document.text.strip()
 
 
-def _write_corpus(raw: RawDataset, join: Join, path: Path) -> int:
+def _write_corpus(raw: RawDataset, join: Join, path: Path, columns: ColumnFiles) -> int:
     """Stream the documents into an Arrow file; returns how many texts are empty."""
     schema = pa.schema(
         [
@@ -238,6 +245,7 @@ def _write_corpus(raw: RawDataset, join: Join, path: Path) -> int:
             empty += sum(not text for text in texts)
             rows += len(batch)
             hashes = [hash_text(text) for text in texts]
+            columns.add([document.docid for document in batch], hashes)
             writer.write_batch(
                 pa.record_batch(
                     [
@@ -268,21 +276,20 @@ def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document
         yield batch
 
 
-def _order_by_id(docids: pa.ChunkedArray, raw: RawDataset) -> NDArray[np.int64]:
+def _order_by_id(docids: pa.Array, raw: RawDataset) -> NDArray[np.int32]:
     """Rows sorted by id in byte order. Raises DataError on a repeated id."""
-    order = pc.sort_indices(docids.combine_chunks())
-    ids = docids.take(order).combine_chunks()
-    if len(ids) > 1:
-        same = pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)).to_numpy(zero_copy_only=False)
-        if same.any():
-            docid = ids[int(np.argmax(same))].as_py()
-            raise DataError(
-                f"Document id {docid!r} stands twice.",
-                where=raw.locate("document", docid),
-                next_step="give every document its own id",
-            )
-    rows: NDArray[np.int64] = order.to_numpy().astype(np.int64)
-    return rows
+    order: NDArray[np.int32] = pc.sort_indices(docids).to_numpy().astype(np.int32)
+    last = None
+    for start in range(0, len(order), BATCH_ROWS):
+        for docid in docids.take(pa.array(order[start : start + BATCH_ROWS])).to_pylist():
+            if docid == last:
+                raise DataError(
+                    f"Document id {docid!r} stands twice.",
+                    where=raw.locate("document", docid),
+                    next_step="give every document its own id",
+                )
+            last = docid
+    return order
 
 
 def verify_collection(collection: Collection) -> None:
@@ -293,14 +300,19 @@ def verify_collection(collection: Collection) -> None:
     """
     with pa.memory_map(str(collection.folder / "corpus.arrow")) as source:
         corpus = pa.ipc.open_file(source).read_all()
-    hashes = corpus.column("hash").chunks
+    parts = corpus.column("hash").chunks
     whole = all(
         [hash_text(text) for text in texts] == stored.to_pylist()
-        for texts, stored in zip(collection.iter_texts(), hashes, strict=True)
+        for texts, stored in zip(collection.iter_texts(), parts, strict=True)
     )
-    order = np.asarray(collection.row_of_rank, np.int64)
+    stored = b"".join(part for chunk in parts for part in chunk.to_pylist())
     found = _fingerprint(
-        corpus, order, collection.queries, collection.qrels, dict(collection.answers)
+        corpus.column("docid").combine_chunks(),
+        np.frombuffer(stored, np.uint8).reshape(-1, TEXT_HASH_BYTES),
+        collection.row_of_rank,
+        collection.queries,
+        collection.qrels,
+        dict(collection.answers),
     )
     if not whole or found != collection.fingerprint:
         raise DataError(
@@ -311,18 +323,19 @@ def verify_collection(collection: Collection) -> None:
 
 
 def _fingerprint(
-    corpus: pa.Table,
-    order: NDArray[np.int64],
+    docids: pa.Array,
+    hashes: NDArray[np.uint8],
+    order: NDArray[np.int32],
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
     answers: Lists,
 ) -> str:
     sha = hashlib.sha256()
     for start in range(0, len(order), BATCH_ROWS):
-        part = corpus.select(["docid", "hash"]).take(pa.array(order[start : start + BATCH_ROWS]))
-        columns = (part.column("docid").to_pylist(), part.column("hash").to_pylist())
-        for docid, text_hash in zip(*columns, strict=True):
-            sha.update(docid.encode() + b"\0" + text_hash)
+        rows = order[start : start + BATCH_ROWS]
+        identifiers = docids.take(pa.array(rows)).to_pylist()
+        for docid, text_hash in zip(identifiers, np.asarray(hashes[rows]), strict=True):
+            sha.update(docid.encode() + b"\0" + text_hash.tobytes())
     for qid in sorted(queries):
         sha.update(b"\1" + qid.encode() + b"\0" + hash_text(queries[qid]))
         for docid in sorted(qrels[qid]):

@@ -24,7 +24,7 @@ from ..device import (
     resolve_device,
     torch_dtype,
 )
-from ..errors import CheckpointError, MissingExtraError, UsageError
+from ..errors import CheckpointError, MissingExtraError, RemoteCodeError, UsageError
 from ..hashing import digest_json
 
 ENCODING = 1  # raised when the same settings and versions would give other vectors
@@ -229,7 +229,7 @@ def _check_modules(checkpoint: Checkpoint) -> None:
         classes += [n for n in named if "." in n and not n.startswith("torch.nn.")]
     for name in classes:
         if not isinstance(name, str) or not name.startswith("sentence_transformers."):
-            raise CheckpointError(
+            raise RemoteCodeError(
                 f"{checkpoint.name} needs remote code ({name}), which is never run here.",
                 where=where,
                 next_step="use a checkpoint whose modules are all of sentence-transformers",

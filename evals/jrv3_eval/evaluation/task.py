@@ -10,7 +10,7 @@ from pathlib import Path
 from ..candidates import CandidateSet
 from ..cards import Suite, TaskCard
 from ..collection import Collection
-from ..first_stage import FirstStage, take_candidates
+from ..first_stage import AnyStage, take_candidates
 from ..hashing import hash_text
 from ..metrics import DEFAULT_METRICS, Qrels
 from ..relevance import judgements_for
@@ -65,7 +65,7 @@ class Task:
 
 
 def prepare_task(
-    suite: Suite, card: TaskCard, stage: FirstStage, options: Options, cache: Path
+    suite: Suite, card: TaskCard, stage: AnyStage, options: Options, cache: Path
 ) -> Task:
     collection = load_collection(suite, card, cache=cache, data_dir=options.data_dir)
     depth = options.depth or suite.depth

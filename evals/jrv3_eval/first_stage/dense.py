@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from ..candidates import CandidateSet
 from ..cards import TaskCard
-from ..checkpoint import open_checkpoint
 from ..collection import Collection
 from ..embedding.cache import GROUP_TEXTS, EmbeddingCache
-from ..embedding.encoder import Encoder, EncoderSettings, similarity_of
 from ..progress import document_bar
+from .dense_model import DenseEncoder
 from .listing import list_candidates, ranked_lists
 from .top_k import largest, sort_keys
 
@@ -23,7 +22,7 @@ QUERY_BLOCK = 2048
 
 
 class Dense:
-    """`dense:MODEL`: cosine, or dot where the checkpoint declares it, over its vectors.
+    """`dense:MODEL` for one task: cosine or dot over its vectors.
 
     Embeddings are cached by weights and text; the search is exact, and memory grows with the
     candidates, not with the corpus.
@@ -31,12 +30,9 @@ class Dense:
 
     cached: ClassVar[bool] = True
 
-    def __init__(self, target: str, *, cache: Path, device: str) -> None:
-        checkpoint = open_checkpoint(target)
-        self._similarity = similarity_of(checkpoint)
-        unit = self._similarity == "cosine"
-        encoder = Encoder(checkpoint, EncoderSettings(device=device, normalize=unit))
+    def __init__(self, encoder: DenseEncoder, similarity: str, task: str | None, cache: Path):
         self.name = f"dense-{encoder.checkpoint.name}"
+        self._similarity, self._task = similarity, task
         self._encoder = encoder
         self._cache = EmbeddingCache(cache, encoder)
 
@@ -48,6 +44,7 @@ class Dense:
             "revision": checkpoint.revision,
             "weights": checkpoint.weights,
             "similarity": self._similarity,
+            **({"task": self._task} if self._task else {}),
             "self_retrieval": card.self_retrieval,
             **self._encoder.recorded_settings,
             "versions": dict(self._encoder.versions),
@@ -130,8 +127,3 @@ def _merge(
     keys = sort_keys(scores, rank[rows])
     keys[own[:, None] == rows] = 0  # before the cut, so that another document takes its place
     return largest(np.concatenate([best, keys], axis=1), depth)
-
-
-def open_dense(target: str, *, cache: Path, device: str) -> Dense:
-    """The dense first stage for a folder, `package:NAME` or hub id."""
-    return Dense(target, cache=cache, device=device)

@@ -14,7 +14,7 @@ from ..collection import Collection
 from .top_k import unpack
 
 if TYPE_CHECKING:
-    from . import FirstStage
+    from .stage import FirstStage
 
 
 def ranked_lists(

@@ -1,4 +1,4 @@
-"""Candidates from a TREC run file, read by its scores and the tie rule, not by its ranks."""
+"""Candidates from runs, read by their scores and the tie rule, not by their ranks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..candidates import CandidateSet
-from ..cards import TaskCard
+from ..cards import Suite, TaskCard
 from ..collection import Collection
 from ..errors import DataError
 from ..hashing import digest_file
 from ..metrics import Run, rank_by_rule
-from ..trec import read_run
+from .files import file_of_task
 from .listing import list_candidates
+from .run_formats import ENDINGS, FORMATS, read_any_run
+from .stage import FirstStage
+
+
+@dataclass(frozen=True)
+class Runs:
+    """`run:FILE`, or a folder with one file a task."""
+
+    path: Path
+
+    def for_task(self, suite: Suite, card: TaskCard) -> FirstStage:
+        """The run of this task. Raises DataError where there is none, or more than one."""
+        if self.path.is_dir():
+            return RunFile(file_of_task(self.path, suite, card, ENDINGS))
+        return RunFile(self.path)
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """`run:FILE`, gzipped or not."""
+    """The run of one task, gzipped or not, in one of the formats of `run_formats`."""
 
     path: Path
     cached: ClassVar[bool] = False
@@ -46,13 +61,8 @@ class RunFile:
         document that the corpus has not, and where no query of the task is in the run.
         """
         if not self.path.is_file():
-            folder = self.path.is_dir()
-            raise DataError(
-                "The run is a folder, not a file." if folder else "The run file does not exist.",
-                where=str(self.path),
-                next_step="name a TREC run: qid Q0 docid rank score tag",
-            )
-        run = read_run(self.path)
+            raise DataError("The run file does not exist.", where=str(self.path), next_step=FORMATS)
+        run = read_any_run(self.path, card)
         if not any(qid in run.index for qid in collection.queries):
             raise DataError(
                 f"The run has none of the {len(collection.queries)} queries of task {card.name!r}.",
