@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -20,9 +21,13 @@ def blocks(marker: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every `jrv3-eval ...` line of the README's fenced blocks, as arguments."""
+    """Every `jrv3-eval ...` line of the fenced blocks of README and docs, as arguments."""
     found = []
-    for block in re.findall(r"```\w*\n(.*?)```", README, re.S):
+    documents = [
+        README,
+        *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md"))),
+    ]
+    for block in re.findall(r"```\w*\n(.*?)```", "\n".join(documents), re.S):
         for line in block.splitlines():
             if line.startswith("jrv3-eval "):
                 found.append(shlex.split(line)[1:])
@@ -111,6 +116,11 @@ def test_links_point_to_files() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_readme_counts_the_tasks(cli: Cli) -> None:
+    count = len(json.loads(cli("tasks", "--json").out))
+    assert f"lists all {count} tasks" in README
 
 
 def test_shipped_suites_are_named_in_the_readme() -> None:
