@@ -157,7 +157,7 @@ def measured(stage: str, folder: Path) -> dict[str, Any]:
 
 def ingest_stage(folder: Path) -> int:
     """The BEIR folder into the cache."""
-    return size_of(collection(folder).folder)
+    return size_of(collection(folder).corpus.folder)
 
 
 def index_stage(folder: Path) -> int:
@@ -167,7 +167,7 @@ def index_stage(folder: Path) -> int:
 
     analysis = analysis_for(task_card())
     found = collection(folder)
-    return size_of(open_index(found, analysis.terms, analysis.name, k1=1.5, b=0.75).folder)
+    return size_of(open_index(found.corpus, analysis.terms, analysis.name, k1=1.5, b=0.75).folder)
 
 
 def retrieve_stage(folder: Path) -> None:

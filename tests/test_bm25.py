@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conftest import write_beir
 from jrv3_eval.candidates import CandidateSet
 from jrv3_eval.cards import TaskCard, load_suite
-from jrv3_eval.collection import Collection, ingest
+from jrv3_eval.collection import Collection, Corpus, ingest
 from jrv3_eval.first_stage import bm25
 from jrv3_eval.first_stage.analysis import analysis_for
 from jrv3_eval.first_stage.bm25 import BM25
@@ -38,7 +38,7 @@ def retrieve(
     collection: Collection, card: TaskCard, depth: int, shard_tokens: int, stage: BM25 | None = None
 ) -> CandidateSet:
     """A new index with shards of this size."""
-    for built in collection.folder.glob("bm25-*"):
+    for built in collection.corpus.folder.glob("bm25-*"):
         shutil.rmtree(built)
     small = partial(open_index, shard_tokens=shard_tokens)
     with mock.patch.object(bm25, "open_index", small):
@@ -111,7 +111,7 @@ def test_nfcorpus_in_many_shards_is_bm25s_in_one_piece(data: Path, cache: Path) 
     [card] = [card for card in suite.tasks if card.name == "nfcorpus"]
     collection = load_collection(suite, card, cache=cache, data_dir=data)
     candidates = retrieve(collection, card, 100, shard_tokens=40_000)
-    [index] = collection.folder.glob("bm25-*")
+    [index] = collection.corpus.folder.glob("bm25-*")
     assert len(list(index.glob("*.scores.npy"))) > 10
     whole = in_one_piece(collection, card)
     for number, scores in enumerate(whole):
@@ -126,9 +126,9 @@ def test_an_index_is_built_once_and_can_be_deleted(
     card = TaskCard(name="animals")
     first = BM25().retrieve(collection, card, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "iter_texts", lambda self: pytest.fail("read again"))
+        patch.setattr(Corpus, "iter_texts", lambda self: pytest.fail("read again"))
         assert BM25().retrieve(collection, card, 5).cut(3).hash == first.hash
-    [index] = collection.folder.glob("bm25-*")
+    [index] = collection.corpus.folder.glob("bm25-*")
     shutil.rmtree(index)
     assert BM25().retrieve(collection, card, 3).hash == first.hash
 
@@ -142,8 +142,8 @@ def test_an_interrupted_build_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "iter_texts", interrupt)
+        patch.setattr(Corpus, "iter_texts", interrupt)
         with pytest.raises(KeyboardInterrupt):
             BM25().retrieve(collection, TaskCard(name="animals"), 3)
-    assert not [path for path in collection.folder.iterdir() if "index" in path.name]
-    assert not list(collection.folder.glob("bm25-*"))
+    assert not [path for path in collection.corpus.folder.iterdir() if "index" in path.name]
+    assert not list(collection.corpus.folder.glob("bm25-*"))

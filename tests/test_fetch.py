@@ -160,6 +160,7 @@ def test_fetch_fills_the_cache_and_check_reads_it(
     assert "zoo-animals: FAILED: The cached dataset is damaged" in damaged.out
     assert "jrv3-eval fetch zoo --tasks animals" in damaged.err
     shutil.rmtree(cache / "collections")
+    shutil.rmtree(cache / "corpora")
     assert cli("fetch", "zoo", "--tasks-dir", tasks_dir).code == 0
     assert cli("fetch", "zoo", "--tasks-dir", tasks_dir, "--check").code == 0
 

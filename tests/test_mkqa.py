@@ -174,6 +174,19 @@ def test_hand_checked_numbers(cli: Cli, tmp_path: Path) -> None:
     assert limited["limit"] == 2
 
 
+def test_languages_share_passages_and_index(cli: Cli, tmp_path: Path, cache: Path) -> None:
+    write_beir(tmp_path / "passages", {"a": "the nile"}, {"x": "y"}, {"x": {"a": 1}})
+    write(tmp_path / "questions.jsonl.gz", [question(1, [entity("nile")], "what is the nile")])
+    folder = suite(tmp_path)
+    one = CARD.partition("tasks:\n")
+    tasks = "".join(one[2].replace("LANG", language) for language in ("en", "de"))
+    (folder / "mini-mkqa.yaml").write_text(one[0] + one[1] + tasks)
+    first, second = records(cli, folder, "--model", "none")
+    assert first["dataset"]["fingerprint"] != second["dataset"]["fingerprint"]
+    assert len(list((cache / "corpora").iterdir())) == 1
+    assert len(list(cache.glob("corpora/*/bm25-*"))) == 1
+
+
 def test_the_card_must_fit_its_data(cli: Cli, tmp_path: Path, animals: Path) -> None:
     folder = tmp_path / "cards"
     folder.mkdir()

@@ -31,7 +31,7 @@ def test_a_folder_is_read_as_it_stands(animals: Path, cache: Path) -> None:
     assert rows[1] == -1
     assert collection.texts(rows[[0, 2]]) == [DOCUMENTS["fox"], DOCUMENTS["cat"]]
     assert collection.missing_judged == 1  # `gone` is judged, and counted, not dropped
-    assert collection.empty_documents == 1
+    assert collection.corpus.empty_documents == 1
 
 
 def test_gz_and_row_order_do_not_change_the_fingerprint(animals: Path, cache: Path) -> None:
@@ -218,10 +218,13 @@ def test_data_dir_may_hold_task_or_suite_task(animals: Path, cache: Path) -> Non
         load_collection(suite, card, cache=cache, data_dir=cache)
 
 
-@pytest.mark.parametrize("file", ["meta.json", "corpus.arrow", "queries.arrow", "rank.npy"])
+FILES = ["meta.json", "queries.arrow", "corpus.json", "corpus.arrow", "rank.npy", "ids.offsets"]
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_a_damaged_cache_is_built_again(animals: Path, cache: Path, file: str) -> None:
     whole = load(animals, cache)
-    path = whole.folder / file
+    [path] = [p for folder in (whole.folder, whole.corpus.folder) for p in folder.glob(file)]
     path.write_bytes(path.read_bytes()[:20])
     again = load(animals, cache)
     assert again.fingerprint == whole.fingerprint
@@ -232,4 +235,16 @@ def test_a_damaged_cache_is_built_again(animals: Path, cache: Path, file: str) -
 
 def test_meta_is_json(animals: Path, cache: Path) -> None:
     collection = load(animals, cache)
-    assert json.loads((collection.folder / "meta.json").read_text())["documents"] == 6
+    assert json.loads((collection.folder / "meta.json").read_text())["split"] == "test"
+    assert json.loads((collection.corpus.folder / "corpus.json").read_text())["documents"] == 6
+
+
+def test_splits_of_a_dataset_share_its_corpus(animals: Path, cache: Path) -> None:
+    (animals / "qrels/dev.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tsun\t1\n")
+    test = load(animals, cache)
+    raw = open_folder(animals, "dev")
+    dev = ingest(raw, join="title text", split="dev", cache=cache)
+    assert dev.fingerprint != test.fingerprint
+    assert dev.corpus.folder == test.corpus.folder
+    joined_otherwise = ingest(raw, join="text", split="dev", cache=cache)
+    assert joined_otherwise.corpus.folder != dev.corpus.folder

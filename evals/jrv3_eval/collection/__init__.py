@@ -4,13 +4,16 @@ The corpus is written once and memory-mapped afterwards, so that only the texts 
 somebody asks for are ever in memory.
 """
 
-from .building import BATCH_ROWS, ingest, verify_collection
-from .opened import Collection, open_collection, rows_of
+from .building import ingest, verify_collection
+from .corpus import Corpus, rows_of
+from .corpus_building import BATCH_ROWS
+from .opened import Collection, open_collection
 from .raw import Document, Join, Judgement, RawDataset
 
 __all__ = [
     "BATCH_ROWS",
     "Collection",
+    "Corpus",
     "Document",
     "Join",
     "Judgement",

@@ -5,26 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..hashing import TEXT_HASH_BYTES, digest_json, hash_text
-from ..paths import share, storage_error
-from ..trec import is_writable_id
-from .columns import ColumnFiles, count_distinct
-from .opened import Collection, open_collection, rows_of
-from .raw import Document, Join, RawDataset
+from ..hashing import digest_json, hash_text
+from .corpus import Corpus
+from .corpus_building import BATCH_ROWS, DAMAGED, corpus_key, ingest_corpus
+from .folders import build_folder, check_ids
+from .opened import Collection, open_collection
+from .raw import Join, RawDataset
 
-FORMAT = 5
-BATCH_ROWS = 8192
+FORMAT = 6
 Lists = dict[str, tuple[str, ...]]
 
 
@@ -39,51 +34,19 @@ def ingest(raw: RawDataset, *, join: Join, split: str, cache: Path) -> Collectio
     if folder.exists():
         try:
             return open_collection(folder)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException):
-            shutil.rmtree(folder, ignore_errors=True)  # damaged: built again
-    _build(raw, join, split, folder)
+        except DAMAGED:
+            shutil.rmtree(folder, ignore_errors=True)  # built again
+    build_folder(folder, lambda work: _write(raw, join, split, cache, work))
     return open_collection(folder)
 
 
-def _build(raw: RawDataset, join: Join, split: str, folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".building.", dir=folder.parent))
-        try:
-            meta = _write(raw, join, split, work)
-            (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-            share(work)
-            try:
-                work.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process built the same at the same time
-                    raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
-        raise storage_error(error, folder) from error
-
-
-def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any]:
+def _write(raw: RawDataset, join: Join, split: str, cache: Path, work: Path) -> None:
     answers = _read_answers(raw)
     qrels = _read_qrels(raw) if raw.answers is None else {qid: {} for qid in answers}
     queries = _read_queries(raw, qrels)
-    columns = ColumnFiles(work)
-    with columns:
-        empty = _write_corpus(raw, join, work / "corpus.arrow", columns)
-    docids, hashes = columns.docids(), columns.hashes()
-    order = _order_by_id(docids, raw)
-    rank = np.empty(len(order), dtype=np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    np.save(work / "rank.npy", rank)
-    np.save(work / "row_of_rank.npy", order)
-    del rank
-
+    corpus = ingest_corpus(raw, join, cache)  # last: it takes longest
     judged = sorted({docid for judgements in qrels.values() for docid in judgements})
-    with pa.memory_map(str(work / "corpus.arrow")) as source:
-        ids_in_batches = pa.ipc.open_file(source).read_all().column("docid")
-    missing = int((rows_of(ids_in_batches, pa.array(judged, pa.string())) < 0).sum())
-
+    missing = int((corpus.rows(judged) < 0).sum())
     _write_table(
         work / "queries.arrow",
         {"qid": pa.array(queries, pa.string()), "text": pa.array(queries.values(), pa.string())},
@@ -97,22 +60,18 @@ def _write(raw: RawDataset, join: Join, split: str, work: Path) -> dict[str, Any
             "relevance": pa.array([line[2] for line in flat], pa.int32()),
         },
     )
-    pools = _read_pools(raw, queries, ids_in_batches)
-    for name, lists in (("answers", answers), ("pools", pools)):
+    for name, lists in (("answers", answers), ("pools", _read_pools(raw, queries, corpus))):
         if lists:
             _write_lists(work / f"{name}.arrow", lists)
     meta = {
-        "fingerprint": _fingerprint(docids, hashes, order, queries, qrels, answers),
+        "corpus": corpus_key(raw, join),
+        "fingerprint": _fingerprint(corpus, queries, qrels, answers),
         "revision": raw.revision,
         "split": split,
-        "documents": len(docids),
         "judgements": len(flat) + sum(map(len, answers.values())),
         "missing_judged": missing,
-        "duplicate_documents": len(docids) - count_distinct(hashes),
-        "empty_documents": empty,
     }
-    columns.remove()
-    return meta
+    (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _read_qrels(raw: RawDataset) -> dict[str, dict[str, int]]:
@@ -151,7 +110,7 @@ def _read_answers(raw: RawDataset) -> Lists:
     return dict(sorted(answers.items()))
 
 
-def _read_pools(raw: RawDataset, queries: Mapping[str, str], docids: pa.ChunkedArray) -> Lists:
+def _read_pools(raw: RawDataset, queries: Mapping[str, str], corpus: Corpus) -> Lists:
     """The dataset's own candidates of each judged query, sorted by query id."""
     if raw.pools is None:
         return {}
@@ -164,7 +123,7 @@ def _read_pools(raw: RawDataset, queries: Mapping[str, str], docids: pa.ChunkedA
                 next_step="name every document of a pool once",
             )
     distinct = sorted({docid for pool in pools.values() for docid in pool})
-    rows = rows_of(docids, pa.array(distinct, pa.string()))
+    rows = corpus.rows(distinct)
     if len(rows) and rows.min() < 0:
         docid = distinct[int(np.argmin(rows))]
         qid = next(qid for qid, pool in pools.items() if docid in pool)
@@ -196,7 +155,7 @@ def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> di
                 next_step="give it a text, or remove it and its judgements",
             )
         queries[qid] = text
-    _check_ids(raw, "query", queries)
+    check_ids(raw, "query", queries)
     unknown = [qid for qid in qrels if qid not in seen]
     if unknown:
         raise DataError(
@@ -208,134 +167,37 @@ def _read_queries(raw: RawDataset, qrels: Mapping[str, Mapping[str, int]]) -> di
     return dict(sorted(queries.items()))
 
 
-def _check_ids(
-    raw: RawDataset, kind: Literal["document", "query"], identifiers: Iterable[str]
-) -> None:
-    """Now, and not after hours of scoring, when the run is written."""
-    for identifier in identifiers:
-        if not is_writable_id(identifier):
-            raise DataError(
-                f"The {kind} id {identifier!r} could not stand in a TREC run: it has a tab or a "
-                "line break, or begins or ends with a space.",
-                where=raw.locate(kind, identifier),
-                next_step="rename it in the dataset",
-            )
-
-
-def _joined(document: Document, join: Join) -> str:
-    if join == "title text":
-        return f"{document.title} {document.text}".strip()
-    return document.text.strip()
-
-
-def _write_corpus(raw: RawDataset, join: Join, path: Path, columns: ColumnFiles) -> int:
-    """Stream the documents into an Arrow file; returns how many texts are empty."""
-    schema = pa.schema(
-        [
-            ("docid", pa.string()),
-            ("text", pa.large_string()),
-            ("hash", pa.binary(TEXT_HASH_BYTES)),
-        ]
-    )
-    empty = rows = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in _batches(raw.documents(), BATCH_ROWS):
-            _check_ids(raw, "document", (document.docid for document in batch))
-            texts = [_joined(document, join) for document in batch]
-            empty += sum(not text for text in texts)
-            rows += len(batch)
-            hashes = [hash_text(text) for text in texts]
-            columns.add([document.docid for document in batch], hashes)
-            writer.write_batch(
-                pa.record_batch(
-                    [
-                        pa.array([document.docid for document in batch], pa.string()),
-                        pa.array(texts, pa.large_string()),
-                        pa.array(hashes, pa.binary(TEXT_HASH_BYTES)),
-                    ],
-                    schema=schema,
-                )
-            )
-    if not rows:
-        raise DataError(
-            "The corpus is empty.",
-            where=raw.locate("document", ""),
-            next_step="check that the right file was named",
-        )
-    return empty
-
-
-def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _order_by_id(docids: pa.Array, raw: RawDataset) -> NDArray[np.int32]:
-    """Rows sorted by id in byte order. Raises DataError on a repeated id."""
-    order: NDArray[np.int32] = pc.sort_indices(docids).to_numpy().astype(np.int32)
-    last = None
-    for start in range(0, len(order), BATCH_ROWS):
-        for docid in docids.take(pa.array(order[start : start + BATCH_ROWS])).to_pylist():
-            if docid == last:
-                raise DataError(
-                    f"Document id {docid!r} stands twice.",
-                    where=raw.locate("document", docid),
-                    next_step="give every document its own id",
-                )
-            last = docid
-    return order
-
-
 def verify_collection(collection: Collection) -> None:
     """Read what is cached once more. Raises DataError where it is not what was written.
 
     The texts are hashed again; ids, queries, judgements and answers are compared through the
     fingerprint.
     """
-    with pa.memory_map(str(collection.folder / "corpus.arrow")) as source:
-        corpus = pa.ipc.open_file(source).read_all()
-    parts = corpus.column("hash").chunks
-    whole = all(
-        [hash_text(text) for text in texts] == stored.to_pylist()
-        for texts, stored in zip(collection.iter_texts(), parts, strict=True)
-    )
-    stored = b"".join(part for chunk in parts for part in chunk.to_pylist())
-    found = _fingerprint(
-        corpus.column("docid").combine_chunks(),
-        np.frombuffer(stored, np.uint8).reshape(-1, TEXT_HASH_BYTES),
-        collection.row_of_rank,
-        collection.queries,
-        collection.qrels,
-        dict(collection.answers),
-    )
+    corpus, start, whole = collection.corpus, 0, True
+    for texts in corpus.iter_texts():
+        stored = corpus.text_hashes(np.arange(start, start + len(texts)))
+        whole &= [hash_text(text) for text in texts] == stored
+        start += len(texts)
+    found = _fingerprint(corpus, collection.queries, collection.qrels, dict(collection.answers))
     if not whole or found != collection.fingerprint:
         raise DataError(
             "The cached dataset is damaged: it is not what was written.",
-            where=str(collection.folder),
-            next_step="delete this folder, then fetch it again",
+            where=f"{collection.folder}, {collection.corpus.folder}",
+            next_step="delete these folders, then fetch it again",
         )
 
 
 def _fingerprint(
-    docids: pa.Array,
-    hashes: NDArray[np.uint8],
-    order: NDArray[np.int32],
+    corpus: Corpus,
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
     answers: Lists,
 ) -> str:
     sha = hashlib.sha256()
-    for start in range(0, len(order), BATCH_ROWS):
-        rows = order[start : start + BATCH_ROWS]
-        identifiers = docids.take(pa.array(rows)).to_pylist()
-        for docid, text_hash in zip(identifiers, np.asarray(hashes[rows]), strict=True):
-            sha.update(docid.encode() + b"\0" + text_hash.tobytes())
+    for start in range(0, corpus.documents, BATCH_ROWS):
+        rows = np.asarray(corpus.row_of_rank[start : start + BATCH_ROWS], np.int64)
+        for docid, text_hash in zip(corpus.docids_at(rows), corpus.text_hashes(rows), strict=True):
+            sha.update(docid.encode() + b"\0" + text_hash)
     for qid in sorted(queries):
         sha.update(b"\1" + qid.encode() + b"\0" + hash_text(queries[qid]))
         for docid in sorted(qrels[qid]):

@@ -1,4 +1,4 @@
-"""Document ids and text hashes in one piece, on disk, while a collection is built.
+"""Document ids and text hashes of a corpus in one piece, on disk.
 
 Arrow's batches would have to be copied together into memory to be sorted; these files are
 mapped, so that the system can take their pages back.
@@ -21,7 +21,7 @@ _NAMES = ("ids.bytes", "ids.offsets", "ids.hashes")
 
 
 class ColumnFiles:
-    """Three files in a folder, written batch by batch; `remove` them when they have served."""
+    """Three files in a folder: written batch by batch inside `with`, mapped afterwards."""
 
     def __init__(self, folder: Path) -> None:
         self._paths = [folder / name for name in _NAMES]
@@ -62,11 +62,6 @@ class ColumnFiles:
     def hashes(self) -> NDArray[np.uint8]:
         """All hashes, uint8 [documents, 16], mapped."""
         return self._map(self._paths[2]).reshape(-1, TEXT_HASH_BYTES)
-
-    def remove(self) -> None:
-        """Delete the files."""
-        for path in self._paths:
-            path.unlink(missing_ok=True)
 
     def _map(self, path: Path) -> NDArray[np.uint8]:
         if not path.stat().st_size:  # an empty file cannot be mapped

@@ -31,6 +31,7 @@ class RawDataset:
 
     identity: JSON value that changes whenever the streams would (file sizes and times,
     a checksum, a version); it keys the cache. locate(kind, id): where an id stands.
+    corpus_identity: the same for the documents alone, where other datasets share them.
     answers: query id and its accepted answers, instead of judgements (`relevance:
     answer-match`); then `judgements` is not read. pools: query id and the document ids that
     the dataset itself gives to a reranker, in its order.
@@ -44,3 +45,4 @@ class RawDataset:
     locate: Callable[[Literal["document", "query", "judgement"], str], str]
     answers: Callable[[], Iterator[tuple[str, tuple[str, ...]]]] | None = None
     pools: Callable[[], Iterator[tuple[str, tuple[str, ...]]]] | None = None
+    corpus_identity: Any = None

@@ -143,8 +143,8 @@ def _dataset_part(collection: Collection) -> DatasetPart:
         queries=len(collection.queries),
         judgements=collection.judgements,
         missing_judged=collection.missing_judged,
-        duplicate_documents=collection.duplicate_documents,
-        empty_documents=collection.empty_documents,
+        duplicate_documents=collection.corpus.duplicate_documents,
+        empty_documents=collection.corpus.empty_documents,
     )
 
 

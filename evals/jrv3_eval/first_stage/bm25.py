@@ -53,7 +53,7 @@ class BM25:
         The index is read shard by shard, so memory grows with queries and depth.
         """
         analysis = analysis_for(card)
-        index = open_index(collection, analysis.terms, analysis.name, k1=self.k1, b=self.b)
+        index = open_index(collection.corpus, analysis.terms, analysis.name, k1=self.k1, b=self.b)
         own = collection.rows(list(collection.queries))
         if card.self_retrieval == "keep":
             own = np.full(len(own), -1)
@@ -83,9 +83,10 @@ def _best(
 ) -> list[NDArray[np.uint64]]:
     """The `depth` largest keys of each query, over all shards. own: rows that are left out."""
     best = [np.empty(0, np.uint64) for _ in queries]
+    ranks = collection.corpus.rank
     with document_bar("search by BM25", collection.documents) as bar:
         for shard in index.iter_shards():
-            rank = np.asarray(collection.rank[shard.first : shard.first + shard.documents])
+            rank = np.asarray(ranks[shard.first : shard.first + shard.documents])
             total = np.zeros(shard.documents, np.float32)
             for query, terms in enumerate(queries):
                 if not shard.add(terms, total):

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..collection import Collection, rows_of
+from ..collection import Corpus, rows_of
 from ..hashing import digest_json
 from ..paths import share, storage_error
 from ..progress import document_bar
@@ -85,7 +85,7 @@ class BM25Index:
 
 
 def open_index(
-    collection: Collection,
+    corpus: Corpus,
     terms: Terms,
     name: str,
     *,
@@ -93,18 +93,18 @@ def open_index(
     b: float,
     shard_tokens: int = SHARD_TOKENS,
 ) -> BM25Index:
-    """The collection's index for this analysis (its `name`), k1 and b; built where it is not.
+    """The corpus's index for this analysis (its `name`), k1 and b; built where it is not.
 
-    It stands in the collection's folder in the cache and may be deleted. Raises StorageError
+    It stands in the corpus's folder in the cache and may be deleted. Raises StorageError
     where it cannot be written.
     """
     key = digest_json([FORMAT, name, k1, b])[:16]
-    folder = collection.folder / f"bm25-{key}"
+    folder = corpus.folder / f"bm25-{key}"
     if not (folder / "shards.json").is_file():
         try:
-            work = Path(tempfile.mkdtemp(prefix=".indexing.", dir=collection.folder))
+            work = Path(tempfile.mkdtemp(prefix=".indexing.", dir=corpus.folder))
             try:
-                _build(collection, terms, work, k1, b, shard_tokens)
+                _build(corpus, terms, work, k1, b, shard_tokens)
                 share(work)
                 try:
                     work.rename(folder)
@@ -119,15 +119,15 @@ def open_index(
 
 
 def _build(
-    collection: Collection, terms: Terms, work: Path, k1: float, b: float, shard_tokens: int
+    corpus: Corpus, terms: Terms, work: Path, k1: float, b: float, shard_tokens: int
 ) -> None:
     """First the counts of each shard, then, when the whole corpus is known, the scores."""
     vocabulary: dict[str, int] = {}
     frequencies = np.zeros(0, np.int64)
     firsts, tokens = [0], 0
-    with document_bar("index for BM25", collection.documents) as bar:
+    with document_bar("index for BM25", corpus.documents) as bar:
         for number, (ids, lengths) in enumerate(
-            _shards(collection, terms, vocabulary, shard_tokens, bar.advance)
+            _shards(corpus, terms, vocabulary, shard_tokens, bar.advance)
         ):
             found, counts = _count(work, number, ids, lengths)
             frequencies = np.pad(frequencies, (0, len(vocabulary) - len(frequencies)))
@@ -136,15 +136,15 @@ def _build(
             tokens += len(ids)
     _write_vocabulary(work / "vocabulary.arrow", vocabulary)
     vocabulary.clear()
-    idf = _idf(frequencies, collection.documents)
-    mean = np.float64(tokens or 1) / collection.documents  # no token: no score, but no 0/0
+    idf = _idf(frequencies, corpus.documents)
+    mean = np.float64(tokens or 1) / corpus.documents  # no token: no score, but no 0/0
     for number in range(len(firsts) - 1):
         _score(work, number, idf, mean, k1, b)
     (work / "shards.json").write_text(json.dumps(firsts), encoding="utf-8")
 
 
 def _shards(
-    collection: Collection,
+    corpus: Corpus,
     terms: Terms,
     vocabulary: dict[str, int],
     shard_tokens: int,
@@ -152,7 +152,7 @@ def _shards(
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
     """Term ids (int32, document after document) and lengths of each shard's documents."""
     ids, lengths = array("i"), array("q")
-    for texts in collection.iter_texts():
+    for texts in corpus.iter_texts():
         for text in texts:
             found = [vocabulary.setdefault(term, len(vocabulary)) for term in terms(text)]
             if lengths and len(ids) + len(found) > shard_tokens:

@@ -64,8 +64,8 @@ class Dense:
             np.empty((min(QUERY_BLOCK, len(queries) - start), 0), np.uint64)
             for start in range(0, len(queries), QUERY_BLOCK)
         ]
-        rank = np.asarray(collection.rank)
-        copies = _Copies(collection.distinct_texts())
+        rank = np.asarray(collection.corpus.rank)
+        copies = _Copies(collection.corpus.distinct_texts())
         done = 0
         with document_bar(f"embed {card.name}", len(copies.rows)) as bar:
             for group in self._cache.groups(_texts(collection, copies), "document", GROUP_TEXTS):

@@ -25,7 +25,8 @@ def ranked_lists(
     ranks = [ranks for _, ranks in unpacked]
     places = np.concatenate(ranks) if ranks else np.empty(0, np.int64)
     distinct, inverse = np.unique(places, return_inverse=True)
-    names = collection.docids_at(np.asarray(collection.row_of_rank[distinct], np.int64))
+    corpus = collection.corpus
+    names = corpus.docids_at(np.asarray(corpus.row_of_rank[distinct], np.int64))
     ends = np.cumsum([len(found) for found in ranks])
     docids = np.asarray(names, dtype=object)[inverse]
     return [

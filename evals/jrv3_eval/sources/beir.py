@@ -30,13 +30,15 @@ def open_beir(source: BeirSource, split: str, cache: Path) -> RawDataset:
         return open_folder(_dataset_folder(source, cache), split)
 
     identity = {"kind": "beir", "md5": source.md5}
+    inside = {"inside": source.inside} if source.inside else {}
     return RawDataset(
-        identity=identity | ({"inside": source.inside} if source.inside else {}),
+        identity=identity | inside,
         revision=f"md5:{source.md5}",
         documents=lambda: folder().documents(),
         queries=lambda: folder().queries(),
         judgements=lambda: folder().judgements(),
         locate=lambda kind, identifier: folder().locate(kind, identifier),
+        corpus_identity=identity | inside,
     )
 
 

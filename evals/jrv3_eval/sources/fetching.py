@@ -17,7 +17,8 @@ from . import load_collection
 class Fetched:
     """What became of one task. problem: None where it is whole in the cache.
 
-    bytes: of the cached collection on disk. revision: which source and version was read.
+    bytes: of its texts, ids, queries and judgements on disk. revision: which source and version
+    was read.
     """
 
     suite: str
@@ -65,5 +66,10 @@ def _fetched(suite: Suite, card: TaskCard, collection: Collection) -> Fetched:
         queries=len(collection.queries),
         fingerprint=collection.fingerprint,
         revision=collection.revision,
-        bytes=sum(f.stat().st_size for f in collection.folder.rglob("*") if f.is_file()),
+        bytes=sum(
+            file.stat().st_size
+            for folder in (collection.folder, collection.corpus.folder)
+            for file in folder.iterdir()
+            if file.is_file()
+        ),
     )

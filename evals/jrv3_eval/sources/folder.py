@@ -24,21 +24,20 @@ def open_folder(folder: Path, split: str) -> RawDataset:
         return _locate(files[kind], kind, identifier)
 
     return RawDataset(
-        identity={
-            "kind": "folder",
-            "files": [
-                # With ctime: cp -p and rsync -t keep size and mtime of an edited file.
-                [str(file.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-                for file in files.values()
-                for status in [file.stat()]
-            ],
-        },
+        identity={"kind": "folder", "files": [_state(file) for file in files.values()]},
         revision=None,
         documents=lambda: _documents(corpus),
         queries=lambda: _queries(queries),
         judgements=lambda: _judgements(qrels),
         locate=locate,
+        corpus_identity={"kind": "folder", "files": [_state(corpus)]},
     )
+
+
+def _state(file: Path) -> list[str | int]:
+    """What changes when the file does; ctime, since cp -p and rsync -t keep size and mtime."""
+    status = file.stat()
+    return [str(file.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _find(folder: Path, name: str) -> Path:

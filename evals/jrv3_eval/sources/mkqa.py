@@ -38,6 +38,8 @@ def open_mkqa(source: MkqaSource, file: Path, sha256: str, corpus: RawDataset) -
     Raises DataError, when it is read, on a line that is not in that format.
     """
 
+    shared = corpus.corpus_identity
+
     @cache
     def questions() -> tuple[Question, ...]:
         return tuple(read_questions(file, source.language))
@@ -61,6 +63,8 @@ def open_mkqa(source: MkqaSource, file: Path, sha256: str, corpus: RawDataset) -
         judgements=lambda: iter(()),
         locate=locate,
         answers=lambda: ((question.qid, question.answers) for question in questions()),
+        # So that all languages, and the corpus's own task, share its texts and its index.
+        corpus_identity=corpus.identity if shared is None else shared,
     )
 
 
