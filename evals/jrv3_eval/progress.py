@@ -30,7 +30,7 @@ def download_bar(name: str, total: int) -> Iterator[Bar]:
 
 @contextmanager
 def document_bar(name: str, total: int) -> Iterator[Bar]:
-    """A bar in documents with documents/s and time left."""
+    """A bar in documents with documents/s and time left. total 0: unknown."""
     with _bar(name, total, "documents") as bar:
         yield bar
 

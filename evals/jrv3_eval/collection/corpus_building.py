@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..hashing import digest_json, hash_text
+from ..progress import document_bar
 from .columns import ColumnFiles, count_distinct
 from .corpus import META, Corpus, open_corpus
 from .folders import build_folder, check_ids
@@ -78,7 +79,11 @@ def _write_texts(raw: RawDataset, join: Join, path: Path, columns: ColumnFiles) 
     """Stream the documents into files; returns how many texts are empty."""
     schema = pa.schema([("text", pa.large_string())])
     empty = rows = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+        document_bar("read the corpus", 0) as bar,
+    ):
         for batch in _batches(raw.documents(), BATCH_ROWS):
             docids = [document.docid for document in batch]
             check_ids(raw, "document", docids)
@@ -88,6 +93,7 @@ def _write_texts(raw: RawDataset, join: Join, path: Path, columns: ColumnFiles) 
             columns.add(docids, [hash_text(text) for text in texts])
             column = pa.array(texts, pa.large_string())
             writer.write_batch(pa.record_batch([column], schema=schema))
+            bar.advance(len(batch))
     if not rows:
         raise DataError(
             "The corpus is empty.",
