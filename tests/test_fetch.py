@@ -138,6 +138,18 @@ def test_a_busy_server_is_asked_again_and_an_absent_file_is_not(
         download(flaky.url, tmp_path / "other", md5=MD5, wait=no_wait)
 
 
+def test_two_processes_fetch_a_file_once(flaky: Flaky, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def fetch(_: int) -> None:
+        download(flaky.url, tmp_path / "file", md5=MD5, wait=no_wait)
+
+    with ThreadPoolExecutor(4) as pool:  # each thread has a lock of its own, as processes have
+        list(pool.map(fetch, range(4)))
+    assert flaky.ranges == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_wrong_digest_leaves_nothing(flaky: Flaky, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="but the card says 0000"):
         download(flaky.url, tmp_path / "file", md5="0" * 32, wait=no_wait)

@@ -80,8 +80,7 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
     """The part, opened for appending, while no other process writes it."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with _open_locked(part) as stream:
             try:
                 yield stream
             finally:
@@ -89,6 +88,19 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
                     part.unlink()
     except OSError as error:
         raise storage_error(error, part) from error
+
+
+def _open_locked(part: Path) -> IO[bytes]:
+    """Wait for the file; again where the process before has moved or deleted it meanwhile."""
+    while True:
+        stream = part.open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            if os.fstat(stream.fileno()).st_ino == part.stat().st_ino:
+                return stream
+        except FileNotFoundError:
+            pass
+        stream.close()
 
 
 def _note(part: Path) -> Path:
