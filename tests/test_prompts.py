@@ -232,6 +232,38 @@ def test_it_must_know_its_task_and_have_its_adapters(jina_v3: Path, cache: Path)
         open_first_stage(f"dense:{jina_v3}#prompts=jina-v3", cache=cache)
 
 
+def test_the_released_jina_v3_points_to_the_same_weights_without_code(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from jrv3_eval.checkpoint import open_checkpoint
+    from jrv3_eval.first_stage import dense_spec
+
+    folder = write_bi_encoder(tmp_path / "remote")
+    config = json.loads((folder / "config.json").read_text())
+    code = {"AutoModel": "jinaai/xlm-roberta-flash-implementation--modeling_lora.XLMRobertaLoRA"}
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": code}))
+
+    def released(_: str, **options: bool) -> Any:
+        return replace(open_checkpoint(str(folder), **options), name="jinaai/jina-embeddings-v3")
+
+    monkeypatch.setattr(dense_spec, "open_checkpoint", released)
+    with pytest.raises(RemoteCodeError, match="dense:jinaai/jina-embeddings-v3-hf, the same"):
+        open_first_stage("dense:jinaai/jina-embeddings-v3", cache=cache)
+
+
+def test_modules_of_the_checkpoints_own_are_never_run(tmp_path: Path, cache: Path) -> None:
+    """As jina-embeddings-v5 has them."""
+    folder = write_bi_encoder(tmp_path / "v5")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["type"] = "custom_st.Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(RemoteCodeError, match=r"custom_st\.Transformer.*never run") as caught:
+        open_first_stage(f"dense:{folder}#prompts=jina-v5", cache=cache)
+    assert "jrv3-eval candidates import" in str(caught.value)
+
+
 def test_a_checkpoint_with_code_points_to_candidate_sets(tmp_path: Path, cache: Path) -> None:
     folder = write_bi_encoder(tmp_path / "remote")
     config = json.loads((folder / "config.json").read_text())

@@ -143,7 +143,7 @@ def test_irds_sources_are_registered_with_these_counts() -> None:
                 assert about["queries"]["count"] == card.counts.queries, card.name
                 assert about["qrels"]["count"] == card.counts.judgements, card.name
                 checked += 1
-    assert checked == 26 + 18
+    assert checked == 26 + 18 + 13
 
 
 def test_checksums_are_those_of_beirs_own_table() -> None:
