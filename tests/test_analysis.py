@@ -80,12 +80,24 @@ def test_any_text_has_terms_that_are_not_empty(language: str, text: str) -> None
 
 
 @given(
-    st.sampled_from([language for language in LANGUAGES if language != "tr"]),
+    st.sampled_from([language for language in LANGUAGES if language not in ("en", "tr")]),
     st.text(st.characters(codec="utf-8", max_codepoint=0x11FF), max_size=20),
 )
 def test_composed_and_decomposed_text_have_the_same_terms(language: str, text: str) -> None:
     composed = unicodedata.normalize("NFC", text)
     assert terms(language, composed) == terms(language, unicodedata.normalize("NFD", text))
+
+
+@given(st.text(max_size=60))
+def test_english_terms_are_those_of_bm25s(text: str) -> None:
+    import bm25s
+    import Stemmer
+
+    tokenized = bm25s.tokenize(
+        [text], stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False,
+        return_ids=False,
+    )  # fmt: skip
+    assert terms("en", text) == tokenized[0]
 
 
 def test_the_name_tells_the_analysis() -> None:

@@ -132,8 +132,8 @@ def _average_remarks(averages: Sequence[SuiteAverage]) -> list[str]:
         if not average.complete and average.reranked is None:
             total = average.tasks + len(average.missing)
             lines[
-                f"no average {average.name} over {average.tasks} of {total} tasks "
-                f"(--partial-average prints it); missing: {missing}"
+                f"no average {average.name}: {len(average.missing)} of {total} tasks have no "
+                "result (--partial-average prints it all the same, and names them)"
             ] = None
         elif not average.complete:
             lines[f"{average.name} is incomplete; missing: {missing}"] = None
