@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache as once
@@ -78,8 +79,10 @@ def _reading(source: IrdsSource) -> Iterator[None]:
 
     download = ir_datasets.util.RequestsDownload
     original = download.__iter__
+    log = logging.getLogger("ir_datasets")
     if offline():
         download.__iter__ = _refuse
+        log.addFilter(_is_error)  # it would warn of what our own error says
     try:
         yield
     except (OSError, requests.RequestException, RuntimeError) as error:
@@ -90,6 +93,11 @@ def _reading(source: IrdsSource) -> Iterator[None]:
         ) from error
     finally:
         download.__iter__ = original
+        log.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _refuse(download: Any) -> Iterator[bytes]:
