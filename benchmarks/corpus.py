@@ -162,12 +162,13 @@ def ingest_stage(folder: Path) -> int:
 
 def index_stage(folder: Path) -> int:
     """The index, for one query's sake."""
+    from jrv3_eval.first_stage import bm25
     from jrv3_eval.first_stage.analysis import analysis_for
     from jrv3_eval.first_stage.bm25_index import open_index
 
     analysis = analysis_for(task_card())
-    found = collection(folder)
-    return size_of(open_index(found.corpus, analysis.terms, analysis.name, k1=1.5, b=0.75).folder)
+    found, terms = collection(folder), bm25._terms_identity(task_card())
+    return size_of(open_index(found.corpus, analysis.terms, terms, k1=1.5, b=0.75).folder)
 
 
 def retrieve_stage(folder: Path) -> None:

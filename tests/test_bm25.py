@@ -133,6 +133,34 @@ def test_an_index_is_built_once_and_can_be_deleted(
     assert BM25().retrieve(collection, card, 3).hash == first.hash
 
 
+@pytest.mark.parametrize("damage", ["shards.json", "0.scores.npy", "vocabulary.arrow"])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_index_that_is_not_whole_is_built_again(
+    animals: Path, cache: Path, damage: str, deleted: bool
+) -> None:
+    collection = load(animals, cache)
+    card = TaskCard(name="animals")
+    first = BM25().retrieve(collection, card, 3)
+    [index] = collection.corpus.folder.glob("bm25-*")
+    file = index / damage
+    content = file.read_bytes()
+    file.unlink()
+    if not deleted:
+        file.write_bytes(content[: len(content) // 2])
+    assert BM25().retrieve(collection, card, 3).hash == first.hash
+    assert file.read_bytes() == content
+
+
+def test_other_versions_are_another_index(
+    animals: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = load(animals, cache)
+    BM25().retrieve(collection, TaskCard(name="animals"), 3)
+    monkeypatch.setattr(bm25, "version", lambda name: f"another {name}")
+    BM25().retrieve(collection, TaskCard(name="animals"), 3)
+    assert len(list(collection.corpus.folder.glob("bm25-*"))) == 2
+
+
 def test_an_interrupted_build_leaves_nothing(
     animals: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,5 +173,5 @@ def test_an_interrupted_build_leaves_nothing(
         patch.setattr(Corpus, "iter_texts", interrupt)
         with pytest.raises(KeyboardInterrupt):
             BM25().retrieve(collection, TaskCard(name="animals"), 3)
-    assert not [path for path in collection.corpus.folder.iterdir() if "index" in path.name]
+    assert not [path for path in collection.corpus.folder.iterdir() if ".building" in path.name]
     assert not list(collection.corpus.folder.glob("bm25-*"))

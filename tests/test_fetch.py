@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import http.server
 import json
 import shutil
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import Cli
@@ -126,6 +129,49 @@ def test_a_part_that_is_too_long_is_dropped(flaky: Flaky, tmp_path: Path) -> Non
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_a_whole_part_is_not_fetched_again(flaky: Flaky, tmp_path: Path) -> None:
+    """As a process leaves it that is killed before it renames the file."""
+    (tmp_path / "file.part").write_bytes(CONTENT)
+    download(flaky.url, tmp_path / "file", md5=MD5, wait=no_wait)
+    assert flaky.ranges == []
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_fetched_anew(flaky: Flaky, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(b"something else")
+    download(flaky.url, tmp_path / "file", md5=MD5, wait=no_wait)
+    assert flaky.ranges == ["bytes=14-", None]
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_the_mark_of_other_bytes_is_forgotten(flaky: Flaky, tmp_path: Path) -> None:
+    """A mirror without ETag in between: the first server's bytes are not put behind its own."""
+    for etag, content in (('"v1"', CONTENT), ("", CONTENT[::-1])):
+        flaky.etag, flaky.content, flaky.breaks = etag, content, 4
+        with pytest.raises(UnavailableError):
+            download(flaky.url, tmp_path / "file", wait=no_wait)
+    flaky.etag, flaky.content = '"v1"', CONTENT
+    download(flaky.url, tmp_path / "file", wait=no_wait)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", [ssl.SSLError("bad record"), OSError(113, "No route to host")])
+def test_a_network_that_fails_in_the_middle_is_no_full_disk(
+    flaky: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    read, reads = http.client.HTTPResponse.read, []
+
+    def failing(self: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        reads.append(amount)
+        if len(reads) == 1:
+            raise fault
+        return read(self, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
+    download(flaky.url, tmp_path / "file", md5=MD5, wait=no_wait)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
 def test_a_busy_server_is_asked_again_and_an_absent_file_is_not(
     flaky: Flaky, tmp_path: Path
 ) -> None:
@@ -171,6 +217,14 @@ def test_fetch_fills_the_cache_and_check_reads_it(
     assert damaged.code == 2
     assert "zoo-animals: FAILED: The cached dataset is damaged" in damaged.out
     assert "jrv3-eval fetch zoo --tasks animals" in damaged.err
+    corpus.write_bytes(content.replace(b"brown fox", b"brown f\xff\xff"))
+    unreadable = cli("fetch", "zoo", "--tasks-dir", tasks_dir, "--check")
+    assert "zoo-animals: FAILED: The cached dataset is damaged" in unreadable.out
+    corpus.write_bytes(content)
+    [rank] = cache.rglob("rank.npy")
+    ranks = np.load(rank)
+    np.save(rank, ranks[::-1])
+    assert cli("fetch", "zoo", "--tasks-dir", tasks_dir, "--check").code == 2
     shutil.rmtree(cache / "collections")
     shutil.rmtree(cache / "corpora")
     assert cli("fetch", "zoo", "--tasks-dir", tasks_dir).code == 0

@@ -77,6 +77,12 @@ def test_an_unknown_id_is_an_error_of_the_card(tmp_path: Path) -> None:
     assert "has no dataset 'beir/nothing'" in found["error"]
 
 
+def test_an_id_without_judgements_is_an_error_of_the_card(tmp_path: Path) -> None:
+    found = load("beir/nfcorpus", tmp_path)
+    assert found["kind"] == "DataError"
+    assert "name one with a split" in found["error"]
+
+
 def test_the_identity_is_known_without_loading() -> None:
     raw = open_irds(IrdsSource(kind="irds", dataset="beir/nothing"))
     assert raw.identity["dataset"] == "beir/nothing"

@@ -174,6 +174,29 @@ def test_hand_checked_numbers(cli: Cli, tmp_path: Path) -> None:
     assert limited["limit"] == 2
 
 
+def test_a_page_in_place_of_the_questions_is_not_kept(
+    cli: Cli, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    write_beir(tmp_path / "passages", {"a": "the nile"}, {"x": "y"}, {"x": {"a": 1}})
+    served = tmp_path / "served.gz"
+    served.write_text("<html>try later</html>")
+    folder = suite(tmp_path)
+    card = folder / "mini-mkqa.yaml"
+    card.write_text(card.read_text().replace("../questions.jsonl.gz", served.as_uri()))
+    refused = cli("mini-mkqa", "--tasks-dir", folder, "--model", "none")
+    assert "gave something else than a gzip file" in refused.err
+    write(served, [question(1, [entity("nile")], "what is the nile")])
+    assert records(cli, folder, "--model", "none")[0]["metrics"]["success@10"] == 1.0
+
+
+def test_a_lone_surrogate_is_replaced(tmp_path: Path) -> None:
+    line = json.dumps(question(1, [entity("x \ud83d")], "why \ud83d"))
+    (tmp_path / "q.jsonl").write_text(line + "\n")
+    [found] = read_questions(tmp_path / "q.jsonl", "de")
+    assert (found.text, found.answers) == ("why ? [de]", ("x ?",))
+
+
 def test_languages_share_passages_and_index(cli: Cli, tmp_path: Path, cache: Path) -> None:
     write_beir(tmp_path / "passages", {"a": "the nile"}, {"x": "y"}, {"x": {"a": 1}})
     write(tmp_path / "questions.jsonl.gz", [question(1, [entity("nile")], "what is the nile")])

@@ -81,6 +81,7 @@ def test_parquet(tmp_path: Path, animals: Path, cache: Path, names: tuple[str, .
         ("a.run", "q1 Q0 dog 1 3 t\nq1 Q0 dog 2 2 t\n", "appears twice"),
         ("a.parquet", "no parquet", "not Parquet"),
         ("a.json", "no json", "not mteb's predictions"),
+        ("a.json", json.dumps({"fr": {"dev": {"q1": {"dog": 1}}}}), "no subset 'en'.*have: fr"),
         ("a.json", json.dumps({"de": {"dev": {}}, "fr": {}}), r"no subset 'en'.*have: de, fr"),
         ("a.json", json.dumps({"en": {"train": {}, "x": {}}}), r"no split 'dev' or 'test'"),
         ("a.json", json.dumps({"en": {"dev": {"q1": [1]}}}), "not scores by query and document"),
@@ -120,6 +121,31 @@ def test_a_folder_holds_one_file_a_task(
     (folder / "other.run").write_text("")
     (folder / "animals.json").write_text("{}")  # a record beside the run, as ours are
     assert lists(take(folder, animals, cache))["q1"] == ["dog", "cat"]
+
+
+def test_one_file_is_one_tasks(cli: Cli, tasks_dir: Path, tmp_path: Path) -> None:
+    """Tasks with the same query ids, as MKQA's languages, are never scored by one run."""
+    card = (tasks_dir / "zoo.yaml").read_text()
+    second = card.partition("tasks:\n")[2].replace("name: animals", "name: again")
+    (tasks_dir / "zoo.yaml").write_text(card + second)
+    (tmp_path / "bm25.run").write_text(TREC)
+    command = ("zoo", "--tasks-dir", tasks_dir, "--model", "none", "--first-stage", "run:bm25.run")
+    done = cli(*command)
+    assert done.code == 2
+    assert "One run was given for several tasks: animals, again" in done.err
+    assert cli(*command, "--tasks", "again").code == 0
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path: Path, animals: Path, cache: Path) -> None:
+    (tmp_path / "bom.tsv").write_bytes(b"\xef\xbb\xbf" + MSMARCO.encode())
+    assert lists(take(tmp_path / "bom.tsv", animals, cache))["q1"] == ["dog", "cat"]
+
+
+def test_a_zip_that_is_cut_short(tmp_path: Path, animals: Path, cache: Path) -> None:
+    packed = gzip.compress(MSMARCO.encode())
+    (tmp_path / "cut.tsv.gz").write_bytes(packed[:-9])
+    with pytest.raises(DataError, match="cut short"):
+        take(tmp_path / "cut.tsv.gz", animals, cache)
 
 
 def test_a_folder_without_or_with_two_files(tmp_path: Path, animals: Path, cache: Path) -> None:

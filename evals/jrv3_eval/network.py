@@ -61,8 +61,13 @@ def download(
     with _locked(part) as stream:
         if target.is_file():  # another process was quicker
             return
-        _fetch(url, part, stream, digest is not None, wait)
-        if digest and digest_file(part, digest[0]) != digest[1]:
+        continued = part.stat().st_size > 0
+        if not (digest and continued and _has(part, digest)):  # else killed before the renaming
+            _fetch(url, part, stream, digest is not None, wait)
+        if digest and continued and not _has(part, digest):  # the part was of another file
+            os.truncate(part, 0)
+            _fetch(url, part, stream, True, wait)
+        if digest and not _has(part, digest):
             actual = digest_file(part, digest[0])
             _forget(part)
             raise UnavailableError(
@@ -73,6 +78,10 @@ def download(
         share(part)
         part.replace(target)
         _note(part).unlink(missing_ok=True)
+
+
+def _has(part: Path, digest: tuple[str, str]) -> bool:
+    return digest_file(part, digest[0]) == digest[1]
 
 
 @contextmanager
@@ -155,7 +164,13 @@ def _request(url: str, part: Path, verified: bool) -> Iterator[Any]:
         request.add_header("Range", f"bytes={have}-")
         if etag:
             request.add_header("If-Range", etag)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.URLError:
+        raise
+    except OSError as error:  # no route, a broken handshake: the network's, not the disk's
+        raise ConnectionError(str(error)) from error
+    with response:
         yield response
 
 
@@ -171,6 +186,7 @@ def _append(response: Any, part: Path, stream: IO[bytes]) -> None:
     continued = response.status == 206
     if not continued:
         os.truncate(part, 0)
+        _note(part).unlink(missing_ok=True)  # it was of other bytes
         etag = response.headers.get("ETag", "")
         if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
             _note(part).write_text(json.dumps({"etag": etag}), encoding="utf-8")
@@ -186,7 +202,15 @@ def _append(response: Any, part: Path, stream: IO[bytes]) -> None:
 
 
 def _copy(response: Any, stream: IO[bytes], bar: Bar) -> None:
-    while chunk := response.read(CHUNK):
+    while chunk := _read(response):
         stream.write(chunk)
         stream.flush()
         bar.advance(len(chunk))
+
+
+def _read(response: Any) -> bytes:
+    try:
+        content: bytes = response.read(CHUNK)
+    except OSError as error:  # also of TLS, and of a route that is gone
+        raise ConnectionError(str(error)) from error
+    return content

@@ -117,7 +117,8 @@ def write_run(
 
 
 @contextmanager
-def _reading(path: str | Path) -> Iterator[BinaryIO]:
+def reading(path: str | Path) -> Iterator[BinaryIO]:
+    """A file's bytes, unzipped where it ends in .gz. Raises DataError where it cannot be read."""
     try:
         with Path(path).open("rb") as stream:
             if Path(path).suffix == ".gz":
@@ -137,7 +138,7 @@ def _reading(path: str | Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _table(path: str | Path, *, comments: bool) -> Iterator[_Table]:
     """The lines of a file without blank ones, a byte order mark and, if asked, leading comments."""
-    with _reading(path) as stream:
+    with reading(path) as stream:
         numbered = enumerate(stream, start=1)
         number, first = 0, b""
         for number, line in numbered:

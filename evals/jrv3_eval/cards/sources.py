@@ -32,7 +32,7 @@ class BeirSource(Strict):
     """An official BEIR zip with its published md5. inside: the dataset's folder in the zip."""
 
     kind: Literal["beir"]
-    url: str
+    url: str = Field(pattern=r"^(https?|file)://")
     md5: str = Field(pattern=r"^[0-9a-f]{32}$")
     inside: str | None = Field(None, description="default: the only folder with queries.jsonl")
 

@@ -7,6 +7,7 @@ somebody asks for are ever in memory.
 from .building import ingest, verify_collection
 from .corpus import Corpus, rows_of
 from .corpus_building import BATCH_ROWS
+from .folders import build_folder
 from .opened import Collection, open_collection
 from .raw import Document, Join, Judgement, RawDataset
 
@@ -18,6 +19,7 @@ __all__ = [
     "Join",
     "Judgement",
     "RawDataset",
+    "build_folder",
     "ingest",
     "open_collection",
     "rows_of",

@@ -19,7 +19,7 @@ from .folders import build_folder, check_ids
 from .opened import Collection, open_collection
 from .raw import Join, RawDataset
 
-FORMAT = 6
+FORMAT = 7
 Lists = dict[str, tuple[str, ...]]
 
 
@@ -60,7 +60,8 @@ def _write(raw: RawDataset, join: Join, split: str, cache: Path, work: Path) -> 
             "relevance": pa.array([line[2] for line in flat], pa.int32()),
         },
     )
-    for name, lists in (("answers", answers), ("pools", _read_pools(raw, queries, corpus))):
+    pools = _read_pools(raw, queries, corpus)
+    for name, lists in (("answers", answers), ("pools", pools)):
         if lists:
             _write_lists(work / f"{name}.arrow", lists)
     meta = {
@@ -70,6 +71,7 @@ def _write(raw: RawDataset, join: Join, split: str, cache: Path, work: Path) -> 
         "split": split,
         "judgements": len(flat) + sum(map(len, answers.values())),
         "missing_judged": missing,
+        "pools_digest": _digest_pools(pools),
     }
     (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -171,20 +173,40 @@ def verify_collection(collection: Collection) -> None:
     """Read what is cached once more. Raises DataError where it is not what was written.
 
     The texts are hashed again; ids, queries, judgements and answers are compared through the
-    fingerprint.
+    fingerprint, the order of ids and the pools by themselves.
     """
-    corpus, start, whole = collection.corpus, 0, True
-    for texts in corpus.iter_texts():
-        stored = corpus.text_hashes(np.arange(start, start + len(texts)))
-        whole &= [hash_text(text) for text in texts] == stored
-        start += len(texts)
-    found = _fingerprint(corpus, collection.queries, collection.qrels, dict(collection.answers))
-    if not whole or found != collection.fingerprint:
+    try:
+        whole = _is_whole(collection)
+    except DAMAGED:  # a text that is no text any more, a file that ends too early
+        whole = False
+    if not whole:
         raise DataError(
             "The cached dataset is damaged: it is not what was written.",
             where=f"{collection.folder}, {collection.corpus.folder}",
             next_step="delete these folders, then fetch it again",
         )
+
+
+def _is_whole(collection: Collection) -> bool:
+    corpus, start = collection.corpus, 0
+    for texts in corpus.iter_texts():
+        stored = corpus.text_hashes(np.arange(start, start + len(texts)))
+        if [hash_text(text) for text in texts] != stored:
+            return False
+        start += len(texts)
+    for start in range(0, corpus.documents, BATCH_ROWS):
+        rows = np.asarray(corpus.row_of_rank[start : start + BATCH_ROWS], np.int64)
+        if (corpus.rank[rows] != np.arange(start, start + len(rows))).any():
+            return False
+    found = _fingerprint(corpus, collection.queries, collection.qrels, dict(collection.answers))
+    return (
+        found == collection.fingerprint
+        and _digest_pools(collection.pools) == collection.pools_digest
+    )
+
+
+def _digest_pools(pools: Mapping[str, tuple[str, ...]]) -> str:
+    return digest_json([[qid, list(pool)] for qid, pool in pools.items()])
 
 
 def _fingerprint(
@@ -202,7 +224,7 @@ def _fingerprint(
         sha.update(b"\1" + qid.encode() + b"\0" + hash_text(queries[qid]))
         for docid in sorted(qrels[qid]):
             sha.update(b"\2" + docid.encode() + b"\0" + str(qrels[qid][docid]).encode())
-        for answer in answers.get(qid, ()):
+        for answer in sorted(answers.get(qid, ())):
             sha.update(b"\3" + hash_text(answer))
     return sha.hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,9 @@ from ..errors import DataError
 from ..paths import share, storage_error
 from ..trec import is_writable_id
 from .raw import RawDataset
+
+PREFIX = ".building."
+ABANDONED_SECONDS = 86_400
 
 
 def build_folder(folder: Path, write: Callable[[Path], None]) -> None:
@@ -22,7 +26,8 @@ def build_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".building.", dir=folder.parent))
+        _remove_abandoned(folder.parent)
+        work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder.parent))
         try:
             write(work)
             share(work)
@@ -35,6 +40,17 @@ def build_folder(folder: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise storage_error(error, folder) from error
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """What a killed process left, after a day in which nothing was written to it."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            last = max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
+        except OSError:  # its process has just ended well
+            continue
+        if time.time() - last > ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_ids(

@@ -23,7 +23,8 @@ class Collection:
     queries: judged queries only, sorted by id. qrels: relevance by docid, by qid; of a task
     whose relevance is an answer match every query's are empty, and `answers` holds the
     accepted answers by qid. pools: document ids by qid, where the dataset brings its own
-    candidates. judgements: lines of the qrels, or answers.
+    candidates (pools_digest: of them, for checking the cache). judgements: lines of the
+    qrels, or answers.
     fingerprint: hex SHA-256 over document ids and joined texts, queries, judgements and
     answers, whatever the order in which the source listed them.
     """
@@ -39,6 +40,7 @@ class Collection:
     pools: Mapping[str, tuple[str, ...]]
     judgements: int
     missing_judged: int
+    pools_digest: str
 
     @property
     def documents(self) -> int:

@@ -47,11 +47,11 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> AnyStag
         case "run":
             from .runfile import Runs
 
-            return Runs(Path(rest).expanduser())
+            return Runs(_path(rest))
         case "candidates":
             from .saved import SavedSets
 
-            return SavedSets(Path(rest).expanduser())
+            return SavedSets(_path(rest))
         case "pool":
             from .pool import Pool
 
@@ -66,3 +66,10 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> AnyStag
             from .paper import PaperStage
 
             return PaperStage(opener)
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~somebody who is not there
+        raise UsageError(f"The path cannot be found: {error}", where=text) from error

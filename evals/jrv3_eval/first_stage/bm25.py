@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from ..cards import TaskCard
 from ..collection import Collection
 from ..errors import UsageError, unknown
 from ..progress import document_bar
-from .analysis import Analysis, analysis_for
+from .analysis import VERSION, Analysis, analysis_for
 from .bm25_index import BM25Index, open_index
 from .listing import list_candidates, ranked_lists
 from .top_k import largest, sort_keys
@@ -41,10 +42,8 @@ class BM25:
             "variant": "lucene",
             "k1": self.k1,
             "b": self.b,
-            "analysis": analysis_for(card).name,
+            **_terms_identity(card),
             "self_retrieval": card.self_retrieval,
-            "bm25s": version("bm25s"),
-            "PyStemmer": version("PyStemmer"),
         }
 
     def retrieve(self, collection: Collection, card: TaskCard, depth: int) -> CandidateSet:
@@ -53,12 +52,25 @@ class BM25:
         The index is read shard by shard, so memory grows with queries and depth.
         """
         analysis = analysis_for(card)
-        index = open_index(collection.corpus, analysis.terms, analysis.name, k1=self.k1, b=self.b)
+        identity = _terms_identity(card)
+        index = open_index(collection.corpus, analysis.terms, identity, k1=self.k1, b=self.b)
         own = collection.rows(list(collection.queries))
         if card.self_retrieval == "keep":
             own = np.full(len(own), -1)
         best = _best(index, collection, list(_query_terms(index, collection, analysis)), own, depth)
         return list_candidates(self, collection, card, depth, ranked_lists(collection, best))
+
+
+def _terms_identity(card: TaskCard) -> dict[str, Any]:
+    """All that a text's terms depend on; bm25s has the stop words."""
+    return {
+        "analysis": analysis_for(card).name,
+        "analysis_version": VERSION,
+        "bm25s": version("bm25s"),
+        "PyStemmer": version("PyStemmer"),
+        "regex": version("regex"),
+        "unicode": unicodedata.unidata_version,
+    }
 
 
 def _query_terms(

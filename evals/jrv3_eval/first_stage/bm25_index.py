@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..collection import Corpus, rows_of
+from ..collection import Corpus, build_folder, rows_of
 from ..hashing import digest_json
-from ..paths import share, storage_error
 from ..progress import document_bar
 
-FORMAT = 1
+FORMAT = 2
+INDEX = "shards.json"
 SHARD_TOKENS = 8_000_000  # bounds what is sorted at once to some hundreds of megabytes
 VOCABULARY_ROWS = 65536
 Terms = Callable[[str], list[str]]
@@ -87,35 +86,38 @@ class BM25Index:
 def open_index(
     corpus: Corpus,
     terms: Terms,
-    name: str,
+    identity: Mapping[str, Any],
     *,
     k1: float,
     b: float,
     shard_tokens: int = SHARD_TOKENS,
 ) -> BM25Index:
-    """The corpus's index for this analysis (its `name`), k1 and b; built where it is not.
+    """The corpus's index with these terms, k1 and b; built where it is not, or is not whole.
 
-    It stands in the corpus's folder in the cache and may be deleted. Raises StorageError
-    where it cannot be written.
+    identity: all that the terms depend on (the analysis and its libraries' versions). The index
+    stands in the corpus's folder in the cache and may be deleted. Raises StorageError where it
+    cannot be written.
     """
-    key = digest_json([FORMAT, name, k1, b])[:16]
+    key = digest_json([FORMAT, dict(identity), k1, b])[:16]
     folder = corpus.folder / f"bm25-{key}"
-    if not (folder / "shards.json").is_file():
-        try:
-            work = Path(tempfile.mkdtemp(prefix=".indexing.", dir=corpus.folder))
-            try:
-                _build(corpus, terms, work, k1, b, shard_tokens)
-                share(work)
-                try:
-                    work.rename(folder)
-                except OSError:
-                    if not folder.is_dir():  # else another process built the same meanwhile
-                        raise
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        except OSError as error:
-            raise storage_error(error, folder) from error
-    return BM25Index(folder, tuple(json.loads((folder / "shards.json").read_text())))
+    firsts = _whole(folder)
+    if firsts is None:
+        shutil.rmtree(folder, ignore_errors=True)  # what a deletion or a full disk left
+        build_folder(folder, lambda work: _build(corpus, terms, work, k1, b, shard_tokens))
+        firsts = _whole(folder) or ()
+    return BM25Index(folder, firsts)
+
+
+def _whole(folder: Path) -> tuple[int, ...] | None:
+    """First rows of the shards, and the end; None unless every file is as long as it was."""
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+        if all(sizes.get(name) == size for name, size in content["sizes"].items()):
+            return tuple(content["firsts"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
+    return None
 
 
 def _build(
@@ -140,7 +142,9 @@ def _build(
     mean = np.float64(tokens or 1) / corpus.documents  # no token: no score, but no 0/0
     for number in range(len(firsts) - 1):
         _score(work, number, idf, mean, k1, b)
-    (work / "shards.json").write_text(json.dumps(firsts), encoding="utf-8")
+    sizes = {path.name: path.stat().st_size for path in sorted(work.iterdir())}
+    content = json.dumps({"firsts": firsts, "sizes": sizes})
+    (work / INDEX).write_text(content, encoding="utf-8")
 
 
 def _shards(

@@ -24,8 +24,8 @@ QUERY_BLOCK = 2048
 class Dense:
     """`dense:MODEL` for one task: cosine or dot over its vectors.
 
-    Embeddings are cached by weights and text; the search is exact, and memory grows with the
-    candidates, not with the corpus.
+    Embeddings are cached by weights and text; the search is exact. Memory grows with the
+    candidates, and by some 100 bytes a document, by which copies of a text are found.
     """
 
     cached: ClassVar[bool] = True

@@ -26,6 +26,7 @@ from .stage import AnyStage, FirstStage, PerTask
 from .taking import take_candidates
 
 K = 60
+LARGEST_K = 10_000  # above it float32 no longer tells the ranks apart
 _OPTION = re.compile(r"k=(?P<k>[^:+]*):")
 # A plus parts two SPECs only where another one begins; a path may hold one too.
 _PLUS = re.compile(r"\+(?=(?:bm25|dense|run|candidates|pool|paper|fusion)(?:[:+]|$))")
@@ -106,9 +107,9 @@ def parse_fusion(text: str, opener: Callable[[str], AnyStage], cache: Path) -> F
     k = K
     if option := _OPTION.match(text):
         text = text[option.end() :]
-        if not option["k"].isdecimal():
+        if not (option["k"].isdecimal() and 1 <= int(option["k"]) <= LARGEST_K):
             raise UsageError(
-                f"The k of a fusion is a whole number, not {option['k']!r}.",
+                f"The k of a fusion is a whole number from 1 to {LARGEST_K}, not {option['k']!r}.",
                 next_step="write for example fusion:k=60:bm25+dense:MODEL",
             )
         k = int(option["k"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from ..cards import HubSource, TaskCard
 from ..errors import DataError
 from ..metrics import Run
-from ..trec import read_run
+from ..trec import read_run, reading
 
 ENDINGS = (
     ".run", ".run.gz", ".trec", ".trec.gz", ".txt", ".txt.gz", ".tsv", ".tsv.gz", ".parquet",
@@ -44,26 +43,20 @@ def read_any_run(path: Path, card: TaskCard) -> Run:
     return _read_msmarco(path) if _columns_of(path) == 3 else read_run(path)
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
-
-
 def _columns_of(path: Path) -> int:
-    """Columns of the first line that is no comment; 0 where the file cannot be read."""
-    try:
-        with _open(path) as lines:
-            first = next((line for line in lines if line.strip() and line[:1] != b"#"), b"")
-    except (OSError, EOFError):
-        return 0  # the reader says what is wrong
+    """Columns of the first line that is no comment."""
+    with reading(path) as lines:
+        first = next((line for line in lines if line.strip() and line[:1] != b"#"), b"")
     return len(first.split())
 
 
 def _read_msmarco(path: Path) -> Run:
     """`qid docid rank`: the score is minus the rank."""
     lists: dict[str, dict[str, float]] = {}
-    with _open(path) as lines:
+    with reading(path) as lines:
         for number, line in enumerate(lines, 1):
             where = f"{path}:{number}"
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not line.strip():
                 continue
             try:
@@ -122,16 +115,18 @@ def _column(table: pa.Table, path: Path, name: str) -> Iterable[Any]:
 def _read_predictions(path: Path, card: TaskCard) -> Run:
     """mteb's file: scores by subset, split, query and document, beside `mteb_model_meta`."""
     try:
-        with _open(path) as stream:
+        with reading(path) as stream:
             content = json.load(stream)
         subsets = {k: v for k, v in content.items() if k != "mteb_model_meta"}
-    except (OSError, EOFError, ValueError, RecursionError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError) as error:
         raise DataError(
             f"The file is not mteb's predictions: {error}.", where=str(path), next_step=FORMATS
         ) from error
     hub = [source for source in card.sources if isinstance(source, HubSource)]
-    splits = _choose(subsets, [s.subset for s in hub] + [card.language], path, "subset")
-    chosen = _choose(splits, [s.split for s in hub if s.split] + [card.split], path, "split")
+    names = [s.subset for s in hub] + ["default"]
+    splits = _choose(subsets, names, path, "subset", pinned=bool(hub))
+    names = [s.split for s in hub if s.split] + [card.split]
+    chosen = _choose(splits, names, path, "split", pinned=bool(hub))
     try:
         return Run.from_dict(
             {qid: {d: float(s) for d, s in docs.items()} for qid, docs in chosen.items()}
@@ -144,10 +139,16 @@ def _read_predictions(path: Path, card: TaskCard) -> Run:
         ) from error
 
 
-def _choose(found: Any, wanted: list[str], path: Path, kind: str) -> Mapping[str, Any]:
-    """What the card means among the file's subsets or splits; the only one if there is one."""
+def _choose(
+    found: Any, wanted: list[str], path: Path, kind: str, *, pinned: bool
+) -> Mapping[str, Any]:
+    """What the card means among the file's subsets or splits.
+
+    The only one, whatever its name, where the card names none itself (`pinned`).
+    """
     if isinstance(found, dict):
-        for name in [*wanted, *(found if len(found) == 1 else ())]:
+        alone = [*found] if len(found) == 1 and not pinned else []
+        for name in [*wanted, *alone]:
             if isinstance(found.get(name), dict):
                 chosen: Mapping[str, Any] = found[name]
                 return chosen

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..candidates import CandidateSet
 from ..cards import Suite, TaskCard
 from ..collection import Collection
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..hashing import digest_file
 from ..metrics import Run, rank_by_rule
 from .files import file_of_task
@@ -21,16 +21,28 @@ from .run_formats import ENDINGS, FORMATS, read_any_run
 from .stage import FirstStage
 
 
-@dataclass(frozen=True)
 class Runs:
-    """`run:FILE`, or a folder with one file a task."""
+    """`run:FILE` for one task, or a folder with one file a task."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._task: str | None = None
 
     def for_task(self, suite: Suite, card: TaskCard) -> FirstStage:
-        """The run of this task. Raises DataError where there is none, or more than one."""
+        """The run of this task. Raises DataError where there is none, or more than one.
+
+        One file is one task's: tasks with the same query ids, as MKQA's languages, would else
+        be scored by a run of another.
+        """
         if self.path.is_dir():
             return RunFile(file_of_task(self.path, suite, card, ENDINGS))
+        if self._task not in (None, card.name):
+            raise UsageError(
+                f"One run was given for several tasks: {self._task}, {card.name}.",
+                where=str(self.path),
+                next_step="name one task with --tasks, or give a folder with one run a task",
+            )
+        self._task = card.name
         return RunFile(self.path)
 
 

@@ -11,7 +11,7 @@ from ..errors import DataError
 from ..hashing import digest_json
 from .stage import AnyStage, PerTask
 
-FORMAT = 2  # raised when the same settings would give other candidates
+FORMAT = 3  # raised when the same settings would give other candidates
 
 
 def take_candidates(

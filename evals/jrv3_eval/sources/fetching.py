@@ -9,7 +9,7 @@ from typing import Any
 
 from ..cards import Suite, TaskCard
 from ..collection import Collection, verify_collection
-from ..errors import DataError
+from ..errors import Jrv3EvalError, StorageError
 from . import load_collection
 
 
@@ -52,7 +52,9 @@ def fetch_tasks(
             collection = load_collection(suite, card, cache=cache, data_dir=data_dir)
             if verify:
                 verify_collection(collection)
-        except DataError as error:
+        except StorageError:
+            raise  # the next task would fail at the same disk
+        except Jrv3EvalError as error:
             yield Fetched(suite.suite, card.name, problem=str(error))
         else:
             yield _fetched(suite, card, collection)

@@ -6,17 +6,20 @@ memory-mapped files into the cache.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache as once
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 from ..cards import HubSource
 from ..collection import Document, Judgement, RawDataset
-from ..errors import UnavailableError
+from ..errors import DataError, UnavailableError
+from ..paths import storage_error
 
 READ_ROWS = 4096
 
@@ -38,6 +41,7 @@ def open_hub(source: HubSource, split: str) -> RawDataset:
     reached, or has no such dataset, commit, configuration or split.
     """
     wanted = source.split or split
+    where = f"{source.path}@{source.revision[:8]}"
 
     @once
     def loaded() -> _Loaded:
@@ -46,12 +50,12 @@ def open_hub(source: HubSource, split: str) -> RawDataset:
 
     def documents() -> Iterator[Document]:
         with _reading(source):
-            for row in _rows(loaded().corpus):
+            for row in _rows(loaded().corpus, where):
                 yield Document(str(row["id"]), row.get("title") or "", row.get("text") or "")
 
     def queries() -> Iterator[tuple[str, str]]:
         with _reading(source):
-            for row in _rows(loaded().queries):
+            for row in _rows(loaded().queries, where):
                 yield str(row["id"]), row.get("text") or ""
 
     def judgements() -> Iterator[Judgement]:
@@ -109,8 +113,15 @@ def _from_mteb(data: Mapping[str, Any]) -> _Loaded:
     return _Loaded(data["corpus"], data["queries"], data["relevant_docs"], data.get("top_ranked"))
 
 
-def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Any, where: str) -> Iterator[dict[str, Any]]:
     """Rows of a datasets.Dataset, some thousands of them in memory at a time."""
+    missing = {"id", "text"} - set(dataset.column_names)
+    if missing:
+        raise DataError(
+            f"The hub's dataset has no column {' and no '.join(sorted(missing))}.",
+            where=where,
+            next_step="name a dataset in mteb's layout, or a task of mteb's that reads this one",
+        )
     columns = [name for name in ("id", "title", "text") if name in dataset.column_names]
     for batch in dataset.select_columns(columns).iter(READ_ROWS):
         for values in zip(*(batch[name] for name in columns), strict=True):
@@ -138,6 +149,8 @@ def _reading(source: HubSource) -> Iterator[None]:
     try:
         yield
     except failures as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+            raise storage_error(error, Path(error.filename or "HF_HOME")) from error
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnavailableError(
             f"The hub's dataset {source.path} could not be read: {reason}",

@@ -27,17 +27,26 @@ def open_irds(source: IrdsSource) -> RawDataset:
         import ir_datasets
 
         try:
-            return ir_datasets.load(source.dataset)
+            found = ir_datasets.load(source.dataset)
         except KeyError as error:
             raise DataError(
                 f"ir_datasets {version('ir_datasets')} has no dataset {source.dataset!r}.",
                 next_step="see https://ir-datasets.com for its ids",
             ) from error
+        missing = [kind for kind in ("docs", "queries", "qrels") if not _has(found, kind)]
+        if missing:
+            raise DataError(
+                f"The dataset {source.dataset!r} of ir_datasets has no {' and no '.join(missing)}.",
+                next_step="name one with a split, such as beir/nfcorpus/test",
+            )
+        return found
 
     def documents() -> Iterator[Document]:
         with _reading(source):
             for doc in dataset().docs_iter():
-                yield Document(doc.doc_id, getattr(doc, "title", "") or "", _text(doc))
+                # Without a field `text`, ir_datasets' own text holds the title already.
+                title = getattr(doc, "title", "") if hasattr(doc, "text") else ""
+                yield Document(doc.doc_id, title or "", _text(doc))
 
     def queries() -> Iterator[tuple[str, str]]:
         with _reading(source):
@@ -64,6 +73,10 @@ def open_irds(source: IrdsSource) -> RawDataset:
         judgements=judgements,
         locate=locate,
     )
+
+
+def _has(dataset: Any, kind: str) -> bool:
+    return bool(getattr(dataset, f"has_{kind}")())
 
 
 def _text(item: Any) -> str:

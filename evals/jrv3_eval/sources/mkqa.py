@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -82,7 +83,7 @@ def read_questions(file: Path, language: str) -> Iterator[Question]:
                     question = _question(line, language, f"{file}:{number}", number)
                     if question is not None:
                         yield question
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(
             f"The file of questions cannot be read: {error}.",
             where=str(file),
@@ -116,4 +117,10 @@ def _question(line: str, language: str, where: str, number: int) -> Question | N
     accepted = [alias for _, text, aliases in short for alias in (*aliases, text) if alias]
     if not all(isinstance(answer, str) for answer in accepted):
         raise DataError("An answer is not a text.", where=where, next_step="fetch the file again")
-    return Question(qid, str(texts[language]), tuple(dict.fromkeys(accepted)), number)
+    answers = tuple(dict.fromkeys(map(_clean, accepted)))
+    return Question(qid, _clean(str(texts[language])), answers, number)
+
+
+def _clean(text: str) -> str:
+    """A lone surrogate (from a broken escape) is no character and could not be stored."""
+    return text.encode("utf-8", "replace").decode()

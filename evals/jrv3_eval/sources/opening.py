@@ -26,6 +26,7 @@ from .mkqa import open_mkqa
 from .pysource import open_pysource
 
 MKQA_FILE = "mkqa.jsonl.gz"
+GZIP_MAGIC = b"\x1f\x8b"
 MKQA_CORPUS = ("nq", "beir-nq")
 
 
@@ -73,9 +74,26 @@ def _mkqa_questions(source: MkqaSource, base: Path, cache: Path, data_dir: Path 
         return _verified(file, source)
     key = hashlib.sha256(source.url.encode()).hexdigest()[:16]
     file = cache / "downloads" / key / PurePosixPath(source.url).name
+    if file.is_file() and not _is_what_was_meant(file, source):
+        file.unlink()  # damaged since it was fetched
     if not file.is_file():
         download(source.url, file, sha256=source.sha256)
-    return _verified(file, source)
+        if not _is_what_was_meant(file, source):
+            file.unlink()
+            raise UnavailableError(
+                "The address gave something else than a gzip file.",
+                where=source.url,
+                next_step=f"try later, or put the file at DIR/{MKQA_FILE} and give --data-dir DIR",
+            )
+    return file
+
+
+def _is_what_was_meant(file: Path, source: MkqaSource) -> bool:
+    """By the digest if there is one; else a .gz is gzip, and no page that excuses itself."""
+    if source.sha256:
+        return digest_file(file) == source.sha256
+    with file.open("rb") as stream:
+        return not source.url.endswith(".gz") or stream.read(2) == GZIP_MAGIC
 
 
 def _verified(file: Path, source: MkqaSource) -> Path:

@@ -10,7 +10,9 @@ from .bigrams import BIGRAM_SCRIPTS, bigram_terms
 from .identifiers import split_identifiers
 from .words import word_terms
 
-__all__ = ["Analysis", "analysis_for", "split_identifiers"]
+__all__ = ["VERSION", "Analysis", "analysis_for", "split_identifiers"]
+
+VERSION = 2  # raised when an analysis of the same name would give other terms
 
 
 @dataclass(frozen=True)
