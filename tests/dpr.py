@@ -22,6 +22,20 @@ def words(text: str) -> list[str]:
     return [match.group().lower() for match in _PATTERN.finditer(decomposed)]
 
 
+def plain(passage: str) -> str:
+    """FlagEmbedding's preparation of a passage, replacement by replacement."""
+    text = passage.lower()
+    for code in (*range(1, 9), 14, 15, *range(17, 28), 0xAD):
+        text = text.replace(chr(code), "")
+    for signs, written in (
+        ("\x0b\x0c\x85", " "), ("‐‑⁃‒–—―−－⁻", "-"), ("“”„‟", '"'), ("’՚Ꞌꞌ＇‘‚‛`´′‵", "'"),
+        ("″‶", "'" * 2), ("‴‷", "'" * 3), ("⁗", "'" * 4), ("…", "..."), ("⁄∕", "/"),
+    ):  # fmt: skip
+        for sign in signs:
+            text = text.replace(sign, written)
+    return text
+
+
 def has_answer(answers: list[str], text: str) -> bool:
     """Whether the tokens of one of the answers stand in a row in the text."""
     passage = words(text)

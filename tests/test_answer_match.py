@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr import has_answer, words
+from dpr import has_answer, plain, words
 from jrv3_eval.metrics import Qrels, Run, evaluate
 from jrv3_eval.relevance import AnswerMatcher
+from jrv3_eval.relevance.passages import with_plain_signs
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,27 @@ def test_real_answers_in_passages_and_near_misses(data: Path) -> None:
                     checked += 1
     assert checked > 40_000
     assert 0.1 < hits / checked < 0.9
+
+
+@pytest.mark.parametrize(
+    ("answer", "passage"),
+    [
+        ("1998-99", "the season of 1998–99"),
+        ("Hawai'i", "born in Hawai’i"),
+        ("football", "a foot\u00adball game"),
+        ("24/7", "open 24⁄7"),
+        ("Jay-Z", "a song by Jay‑Z"),
+    ],
+)
+def test_passages_are_written_with_plain_signs_first(answer: str, passage: str) -> None:
+    assert not AnswerMatcher([answer]).matches(passage)
+    assert AnswerMatcher([answer]).matches(with_plain_signs(passage))
+    assert has_answer([answer], plain(passage))
+
+
+@given(st.text(max_size=60) | st.text("aA‐–—’‘“″‴⁗…⁄\u00ad\x0b\x01´`", max_size=40))
+def test_plain_signs_as_the_reference_writes_them(passage: str) -> None:
+    assert with_plain_signs(passage) == plain(passage)
 
 
 def test_a_question_counts_without_any_candidate() -> None:

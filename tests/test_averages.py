@@ -77,7 +77,8 @@ def test_models_and_limits_are_never_averaged_together(suite_dir: Path, tmp_path
         ("oracle", "forums"),
     ]
     limited = [results[0].model_copy(update={"limit": 2}), results[2]]
-    assert not any(row.complete for row in suite_averages(load_suite("zoo", suite_dir), limited))
+    [row, *_] = suite_averages(load_suite("zoo", suite_dir), limited)
+    assert (row.complete, row.limited) == (True, True)
 
 
 def test_a_name_of_an_average_stands_for_its_tasks(cli: Cli, suite_dir: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_partial_average_must_be_asked_for(cli: Cli, suite_dir: Path) -> None:
     assert "mean of 2" not in refused.out
     assert "--partial-average" in refused.out
     asked = cli(*command, "--partial-average")
-    assert "mean of 2 of 4: all" in asked.out
+    assert "mean of 2 of 4 tasks: all" in asked.out
     assert "all is incomplete; missing: f1, f2" in asked.out
 
 

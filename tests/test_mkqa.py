@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Cli, write_beir
-from dpr import has_answer, words
+from dpr import has_answer, plain, words
 from jrv3_eval.errors import DataError
 from jrv3_eval.sources.mkqa import read_questions
 
@@ -276,5 +276,5 @@ def expected_hits(tmp_path: Path, passages: dict[str, str], lines: list[dict[str
     for index, qid in enumerate(run.qids):
         rows = slice(run.offsets[index], run.offsets[index + 1])
         ranked = sorted(zip(run.scores[rows], run.docids[rows], strict=True), reverse=True)[:10]
-        hits += any(has_answer(answers[qid], passages[docid]) for _, docid in ranked)
+        hits += any(has_answer(answers[qid], plain(passages[docid])) for _, docid in ranked)
     return hits

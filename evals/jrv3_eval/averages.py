@@ -14,8 +14,10 @@ from .record import TaskResult
 class SuiteAverage:
     """A mean over tasks for one model under one protocol; fractions.
 
-    tasks: how many tasks it rests on. missing: tasks that its source counts and that have no
-    result; where some are missing the values are None, unless a partial mean was asked for.
+    members: how many values its source averages. tasks: how many tasks it rests on. limited:
+    whether one of them has not all of its queries. missing: tasks that its source counts and
+    that have no result; where some are missing the values are None, unless a partial mean was
+    asked for.
     first_stage, reranked, oracle: means of the primary metric.
     """
 
@@ -24,7 +26,9 @@ class SuiteAverage:
     model: str
     order: str
     metric: str
+    members: int
     tasks: int
+    limited: bool
     missing: tuple[str, ...]
     first_stage: float | None
     reranked: float | None
@@ -67,7 +71,9 @@ def suite_averages(
                     model=group[0].reranker.name,
                     order=group[0].order,
                     metric=group[0].primary_metric,
+                    members=len(average.members),
                     tasks=len(present),
+                    limited=any(by_task[task].limit is not None for task in present),
                     missing=missing,
                     first_stage=values[0],
                     reranked=values[1],
@@ -90,7 +96,7 @@ def _oracle(result: TaskResult) -> float:
 
 
 def _by_protocol(results: Sequence[TaskResult]) -> dict[str, list[TaskResult]]:
-    """Results that may be averaged: one model and settings, depth, order, limit and metric.
+    """Results that may be averaged: one model and settings, depth, order and metric.
 
     The first stage may differ from task to task, as it does where the card names it.
     """
@@ -101,7 +107,6 @@ def _by_protocol(results: Sequence[TaskResult]) -> dict[str, list[TaskResult]]:
                 result.reranker.model_dump(mode="json"),
                 result.candidates.depth,
                 result.order,
-                result.limit is not None,
                 result.primary_metric,
             ]
         )

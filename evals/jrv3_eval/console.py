@@ -110,7 +110,8 @@ def _average_row(average: SuiteAverage) -> tuple[str, ...] | None:
     if average.reranked is None or average.first_stage is None or average.oracle is None:
         return None
     total = average.tasks + len(average.missing)
-    count = f"{average.tasks}" if average.complete else f"{average.tasks} of {total}"
+    count = f"{average.members}" if average.complete else f"{average.tasks} of {total} tasks"
+    count += ", limited" if average.limited else ""
     gain, room = average.reranked - average.first_stage, average.oracle - average.first_stage
     return (
         f"mean of {count}: {average.name}",

@@ -43,10 +43,12 @@ class DatasetPart(_Part):
 class ProtocolPart(_Part):
     """The card's rules that no other part names, and what the source published by them.
 
+    depth: the suite's. not_comparable: why no run can be compared with the published numbers.
     published_as: the source's own name of the metric. paper_first_stage: SPEC of the first
     stage behind the published numbers. query_group: tasks of one group hold the same questions.
     """
 
+    depth: int
     relevance: str
     join: str
     self_retrieval: str
@@ -55,6 +57,7 @@ class ProtocolPart(_Part):
     published: str | None
     published_as: str | None
     paper_first_stage: str | None
+    not_comparable: str | None
 
 
 class CandidatesPart(_Part):
@@ -93,11 +96,14 @@ class Difference(_Part):
 
 
 class TiesPart(_Part):
-    """queries: share with a tie across rank 10. lowest, highest: nDCG@10 that ties allow."""
+    """queries: share with a tie across rank 10. lowest, highest: nDCG@10 that ties allow.
+
+    None where nDCG has no ideal to compare with (relevance by answer match).
+    """
 
     queries: float
-    lowest: float
-    highest: float
+    lowest: float | None
+    highest: float | None
 
 
 class TruncatedPart(_Part):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .record import TaskResult
 
+REPLACED = ("--first-stage", "--depth", "--limit", "--order")
 Lines = dict[str, None]  # each line once, in order
 
 
@@ -58,9 +59,9 @@ def _about_scoring(result: TaskResult, lines: Lines) -> None:
             f"at most {blocks.most}"
         ] = None
     if ties.queries:
-        allowed = f"; ties allow {ties.lowest:.4f} to {ties.highest:.4f}"
-        if "ndcg@10" not in result.metrics:  # the bounds are of that metric
-            allowed = ""
+        allowed = ""
+        if ties.lowest is not None and ties.highest is not None:
+            allowed = f"; ties allow {ties.lowest:.4f} to {ties.highest:.4f}"
         lines[f"{start} {ties.queries:.1%} of queries have a tie across rank 10{allowed}"] = None
     if cost.documents_per_s:
         lines[
@@ -70,24 +71,41 @@ def _about_scoring(result: TaskResult, lines: Lines) -> None:
 
 
 def _about_published(result: TaskResult, lines: Lines) -> None:
-    """The command that gives comparable numbers, where this run's first stage does not."""
+    """The command that gives comparable numbers, where this run does not."""
     protocol = result.protocol
     if protocol is None or protocol.published is None or protocol.paper_first_stage is None:
         return
-    spec = protocol.paper_first_stage
-    if result.candidates.first_stage == first_stage_name(spec):
+    start = f"{result.suite}: not comparable with {protocol.published}"
+    if protocol.not_comparable:
+        lines[f"{start}: {protocol.not_comparable}"] = None
         return
-    arguments = shlex.split(result.environment.command)
-    if "--first-stage" in arguments:
-        place = arguments.index("--first-stage")
-        del arguments[place : place + 2]
-    if not arguments[0].endswith("jrv3-eval") and arguments[:3] != ["python", "-m", "jrv3_eval"]:
-        arguments = ["jrv3-eval", result.suite]
-    command = shlex.join([*arguments, "--first-stage", "paper"])
-    lines[
-        f"{result.suite}: not comparable with {protocol.published}, which reranks {spec}; "
-        f"comparable: {command}"
-    ] = None
+    spec = protocol.paper_first_stage
+    reasons = [
+        reason
+        for differs, reason in (
+            (result.candidates.first_stage != first_stage_name(spec), f"which reranks {spec}"),
+            (result.candidates.depth != protocol.depth, f"which has depth {protocol.depth}"),
+            (result.limit is not None, "which has all queries"),
+            (result.order != "first-stage", "which has the first stage's order"),
+        )
+        if differs
+    ]
+    if reasons:
+        lines[f"{start}, {', '.join(reasons)}; comparable: {_comparable_command(result)}"] = None
+
+
+def _comparable_command(result: TaskResult) -> str:
+    """This run's command with the published first stage, depth, order and all queries."""
+    kept: list[str] = []
+    arguments = iter(shlex.split(result.environment.command))
+    for argument in arguments:
+        if argument in REPLACED:
+            next(arguments, None)
+        elif argument.partition("=")[0] not in REPLACED:
+            kept.append(argument)
+    if not kept[0].endswith("jrv3-eval") and kept[:3] != ["python", "-m", "jrv3_eval"]:
+        kept = ["jrv3-eval", result.suite]
+    return shlex.join([*kept, "--first-stage", "paper"])
 
 
 def first_stage_name(spec: str) -> str:

@@ -101,7 +101,7 @@ class Suite(Strict):
 
     default: the tasks of a run that names none (all where it is empty). published_as: what the
     source calls the metric, where it uses another name. published: the table that a run of
-    the defaults corresponds to.
+    the defaults corresponds to. not_comparable: why its numbers cannot be had here at all.
     """
 
     suite: str
@@ -113,6 +113,7 @@ class Suite(Strict):
     first_stage: str = "bm25"
     paper_first_stage: str | None = None
     published: str | None = None
+    not_comparable: str | None = None
     model: str | None = Field(None, description="the reranker used when none is named")
     default: tuple[str, ...] = ()
     averages: tuple[Average, ...] = ()
@@ -163,9 +164,14 @@ class Suite(Strict):
             for task in (self.tasks_of(inner[member]) if member in inner else [member])
         ]
 
+    def published_for(self, card: TaskCard) -> str | None:
+        """The published table that has this task: only the defaults are in the suite's."""
+        return self.published if not self.default or card.name in self.default else None
+
     def first_stage_of_paper(self, card: TaskCard) -> str | None:
         """SPEC of the first stage behind the published numbers of this task, if it is known."""
-        return card.paper_first_stage or self.paper_first_stage
+        in_table = not self.default or card.name in self.default
+        return card.paper_first_stage or (self.paper_first_stage if in_table else None)
 
 
 def _refuse_repeated(kind: str, names: list[str] | tuple[str, ...]) -> None:

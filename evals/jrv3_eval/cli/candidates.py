@@ -129,19 +129,25 @@ def import_(
 
 @app.command("show")
 def show(
-    file: Annotated[Path, typer.Argument(help="A saved candidate set, or a bundle of them.")],
+    file: Annotated[
+        Path, typer.Argument(help="A saved candidate set, a bundle or a folder of them.")
+    ],
 ) -> None:
     """Print what a saved candidate set or a bundle holds, as JSON, after checking it."""
     from ..candidates import load_candidates, read_bundle, read_manifest, unpack_bundle
 
+    if file.is_dir():
+        found = [read_manifest(one).to_json() for one in sorted(file.glob("*.parquet"))]
+        typer.echo(json.dumps(found, indent=2))
+        return
     if zipfile.is_zipfile(file):
         with tempfile.TemporaryDirectory() as folder:
             unpack_bundle(file, Path(folder))
         typer.echo(json.dumps([manifest.to_json() for manifest in read_bundle(file)], indent=2))
         return
-    found = load_candidates(file)
+    loaded = load_candidates(file)
     content = read_manifest(file).to_json()
-    content |= {"queries": len(found), "candidates": len(found.docids)}  # old files lack them
+    content |= {"queries": len(loaded), "candidates": len(loaded.docids)}  # old files lack them
     typer.echo(json.dumps(content, indent=2))
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from ..sources.fetching import Fetched
 
@@ -44,6 +46,8 @@ def fetch(
     cards = select_tasks(
         loaded, split_names("--tasks", tasks), split_names("--languages", languages)
     )
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError("The folder given by --data-dir does not exist.", where=str(data_dir))
     outcomes = []
     for outcome in fetch_tasks(loaded, cards, cache=cache_root(), data_dir=data_dir, verify=check):
         outcomes.append(outcome)
@@ -51,11 +55,16 @@ def fetch(
             typer.echo(_line(outcome))
     if as_json:
         typer.echo(json.dumps([outcome.to_json() for outcome in outcomes], indent=2))
+    same = [
+        f" {option} {value}"
+        for option, value in (("--tasks-dir", tasks_dir), ("--data-dir", data_dir))
+        if value
+    ]
     failed = [outcome.task for outcome in outcomes if outcome.problem]
     if failed:
         typer.echo(
-            f"error: {len(failed)} of {len(outcomes)} tasks are not in the cache\n"
-            f"  next:  jrv3-eval fetch {suite} --tasks {','.join(failed)}",
+            f"error: {len(failed)} of {len(outcomes)} tasks are not whole in the cache\n"
+            f"  next:  jrv3-eval fetch {suite} --tasks {','.join(failed)}{''.join(same)}",
             err=True,
         )
         raise typer.Exit(2)

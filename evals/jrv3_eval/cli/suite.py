@@ -99,6 +99,11 @@ def run_suite(
 ) -> None:
     """Evaluate rerankers on a suite: candidates, reranking, nDCG, a record and a table."""
     _check_name(ctx, tasks_dir)
+    if as_json and partial_average:
+        raise UsageError(
+            "--json prints records, which hold no averages, so --partial-average does nothing.",
+            next_step="leave one of them out",
+        )
     if offline:
         go_offline()  # before a hub library is imported
     from ..evaluation import Options, evaluate_suite

@@ -14,7 +14,7 @@ from ..engine.order import FIRST_STAGE, Order, parse_order
 from ..engine.store import ScoreStore
 from ..engine.work import work_list
 from ..errors import UsageError
-from ..first_stage import open_first_stage
+from ..first_stage import check_tasks, open_first_stage
 from ..metrics import warm_up_in_background
 from ..paths import cache_root, check_writable
 from ..progress import document_bar
@@ -87,6 +87,7 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
     cache = cache_root()
     device = check_device(options.settings.get("device", "auto"))
     stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
+    check_tasks(stage, loaded, cards)
     # Every name, dataset and candidate set is checked before the first model call.
     rankers = [parse_baseline(name) or open_reranker(name, options.settings) for name in specs]
     _refuse_idle_options(options, order, rankers)

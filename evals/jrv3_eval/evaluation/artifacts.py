@@ -9,7 +9,7 @@ from ..baselines import Baseline
 from ..candidates import Manifest, save_candidates
 from ..cards import load_suite, select_tasks
 from ..errors import DataError
-from ..first_stage import open_first_stage
+from ..first_stage import check_tasks, open_first_stage
 from ..paths import cache_root, check_writable
 from ..sources import load_collection
 from .judge import evaluate_baseline, shown_oracle
@@ -26,10 +26,16 @@ def build_sets(suite: str, to: Path, options: Options) -> Iterator[tuple[Path, M
     cache = cache_root()
     device = options.settings.get("device", "auto")
     stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
+    check_tasks(stage, loaded, cards)
     for card in cards:
         task = prepare_task(loaded, card, stage, options, cache)
         first = evaluate_baseline(task, Baseline("none")).means
-        metrics = {name: first[name] for name in SHOWN if name in first}
+        deepest = min(task.candidates.depth, 100)
+        metrics = {
+            f"{name.partition('@')[0]}@{deepest}" if name.endswith("@100") else name: first[name]
+            for name in SHOWN
+            if name in first
+        }
         oracle = shown_oracle(evaluate_baseline(task, Baseline("oracle")), loaded.metric)
         path = to / f"{loaded.suite}-{card.name}.parquet"
         manifest = save_candidates(

@@ -95,8 +95,8 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         headroom=gain / room if room >= NO_HEADROOM else None,
         ties=TiesPart(
             queries=reranked.ties.queries,
-            lowest=reranked.ties.lowest,
-            highest=reranked.ties.highest,
+            lowest=reranked.ties.lowest if ORACLE_METRIC in task.metrics else None,
+            highest=reranked.ties.highest if ORACLE_METRIC in task.metrics else None,
         ),
         truncated=_truncated_part(scored.work, len(candidates)),
         blocks=_blocks_part(scored.work),
@@ -150,14 +150,16 @@ def _dataset_part(collection: Collection) -> DatasetPart:
 
 def _protocol_part(suite: Suite, card: TaskCard) -> ProtocolPart:
     return ProtocolPart(
+        depth=suite.depth,
         relevance=card.relevance,
         join=card.join,
         self_retrieval=card.self_retrieval,
         corpus_language=card.text_language,
         query_group=card.query_group,
-        published=suite.published,
+        published=suite.published_for(card),
         published_as=suite.published_as,
         paper_first_stage=suite.first_stage_of_paper(card),
+        not_comparable=suite.not_comparable,
     )
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..cards import Suite, TaskCard
 from ..errors import UsageError, unknown
 from .stage import AnyStage, FirstStage, PerTask
 from .taking import take_candidates
 
-__all__ = ["SPECS", "AnyStage", "FirstStage", "PerTask", "open_first_stage", "take_candidates"]
+__all__ = [
+    "SPECS",
+    "AnyStage",
+    "FirstStage",
+    "PerTask",
+    "check_tasks",
+    "open_first_stage",
+    "take_candidates",
+]
 
 SPECS = {
     "bm25": "bm25 or bm25:k1=0.9,b=0.4",
@@ -66,6 +76,13 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> AnyStag
             from .paper import PaperStage
 
             return PaperStage(opener)
+
+
+def check_tasks(stage: AnyStage, suite: Suite, cards: Sequence[TaskCard]) -> None:
+    """Raise now, before any dataset is read, what the stage of one of the tasks would raise."""
+    if isinstance(stage, PerTask):
+        for card in cards:
+            stage.for_task(suite, card)
 
 
 def _path(text: str) -> Path:

@@ -10,6 +10,7 @@ from ..candidates import CandidateSet
 from ..collection import Collection
 from ..progress import document_bar
 from .answers import AnswerMatcher, normalized
+from .passages import with_plain_signs
 
 BATCH = 4096
 
@@ -35,7 +36,7 @@ def judgements_for(
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
             rows, inverse = np.unique(row_of[places], return_inverse=True)
-            passages = [normalized(text) for text in collection.texts(rows)]
+            passages = [normalized(with_plain_signs(text)) for text in collection.texts(rows)]
             for place, number in zip(places.tolist(), inverse.tolist(), strict=True):
                 query = int(query_of[place])
                 hit = matchers[query].in_normalized(passages[number])

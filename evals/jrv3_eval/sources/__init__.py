@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..cards import Source, Suite, TaskCard
+from ..cards import MkqaSource, Source, Suite, TaskCard
 from ..collection import Collection, RawDataset, ingest
 from ..errors import DataError, UnavailableError, UsageError
 from ..network import offline
-from .opening import open_source
+from .opening import MKQA_CORPUS, MKQA_FILE, open_source
 
 __all__ = ["load_collection"]
 
@@ -68,6 +68,8 @@ def _none_available(
 ) -> DataError:
     """What to raise where no source could be read: every failure, and where copies may stand."""
     looked = ", ".join(map(str, local)) or "no --data-dir was given"
+    if any(isinstance(source, MkqaSource) for source in card.sources):
+        looked = f"DIR/{MKQA_CORPUS[0]} and DIR/{MKQA_FILE} with --data-dir DIR"
     if not failures:
         return DataError(
             f"Task {card.name!r} of suite {suite.suite!r} has no source of its own.",
@@ -79,7 +81,7 @@ def _none_available(
         step = f"where there is a network, run: {fetch}"
     else:
         step = f"make a source reachable, or put a copy there with --data-dir; then: {fetch}"
-    places = [f"{failure.where}" for failure in failures]
+    places = list(dict.fromkeys(f"{failure.where}" for failure in failures))
     return UnavailableError(
         " ".join(dict.fromkeys(failure.what for failure in failures)),
         where="\n         ".join([*places, f"no local copy: {looked}"]),
@@ -96,6 +98,8 @@ def _local_copies(suite: Suite, card: TaskCard, data_dir: Path | None) -> list[P
             where=str(data_dir),
             next_step=f"name a folder that holds {card.name} or {suite.suite}-{card.name}",
         )
+    if any(isinstance(source, MkqaSource) for source in card.sources):
+        return []  # their local copies are of the parts: passages and questions
     return [data_dir / card.name, data_dir / f"{suite.suite}-{card.name}"]
 
 

@@ -58,7 +58,7 @@ def open_mkqa(source: MkqaSource, file: Path, sha256: str, corpus: RawDataset) -
             "language": source.language,
             "corpus": corpus.identity,
         },
-        revision=f"questions sha256:{sha256}; corpus {corpus.revision}",
+        revision=f"questions sha256:{sha256}; corpus {corpus.revision or 'local copy'}",
         documents=corpus.documents,
         queries=lambda: ((question.qid, question.text) for question in questions()),
         judgements=lambda: iter(()),
