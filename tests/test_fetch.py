@@ -231,6 +231,13 @@ def test_fetch_fills_the_cache_and_check_reads_it(
     assert cli("fetch", "zoo", "--tasks-dir", tasks_dir, "--check").code == 0
 
 
+def test_a_mistyped_command_is_named(cli: Cli) -> None:
+    done = cli("fetc", "beir")
+    assert done.code == 2
+    assert "Unknown command or suite 'fetc'" in done.err
+    assert "did you mean 'fetch'" in done.err
+
+
 def test_a_task_that_fails_does_not_stop_the_others(
     cli: Cli, tasks_dir: Path, tmp_path: Path
 ) -> None:

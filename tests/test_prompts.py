@@ -13,6 +13,7 @@ from jrv3_eval.cards import Suite, TaskCard, load_suite
 from jrv3_eval.embedding.prompts import prompt_sets, prompts_for
 from jrv3_eval.errors import CheckpointError, RemoteCodeError, UsageError
 from jrv3_eval.first_stage import PerTask, open_first_stage
+from jrv3_eval.first_stage.dense import Dense
 from models import write_bi_encoder, write_tokenizer
 
 CARD = TaskCard(name="animals")
@@ -197,7 +198,8 @@ def test_each_side_runs_with_its_own_adapter(jina_v3: Path, cache: Path) -> None
     stage = open_first_stage(f"dense:{jina_v3}#prompts=jina-v3", cache=cache)
     assert isinstance(stage, PerTask)
     dense = stage.for_task(SUITE, CARD)
-    encoder = dense._encoder  # type: ignore[attr-defined]
+    assert isinstance(dense, Dense)
+    encoder = dense.encoder
     texts = ["the cat sat", "a dog", "the quick brown fox jumps over the lazy dog"]
     sets = prompt_sets()["jina-v3"].task("retrieval")[1]
     for kind, adapter, prompt in (
@@ -210,8 +212,9 @@ def test_each_side_runs_with_its_own_adapter(jina_v3: Path, cache: Path) -> None
         assert found.tokens.min() > 3
     matching = CARD.model_copy(update={"dense_task": "text-matching"})
     other = stage.for_task(SUITE, matching)
+    assert isinstance(other, Dense)
     assert other.settings(matching)["task"] == "text-matching"
-    vectors = other._encoder.encode(texts, "query").vectors  # type: ignore[attr-defined]
+    vectors = other.encoder.encode(texts, "query").vectors
     assert np.abs(vectors[0] - straight(jina_v3, "text_matching", texts[0])).max() < 1e-5
 
 

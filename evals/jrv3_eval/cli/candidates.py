@@ -133,7 +133,7 @@ def show(
         Path, typer.Argument(help="A saved candidate set, a bundle or a folder of them.")
     ],
 ) -> None:
-    """Print what a saved candidate set or a bundle holds, as JSON, after checking it."""
+    """Print what a saved set, a bundle or a folder of sets holds, as JSON."""
     from ..candidates import load_candidates, read_bundle, read_manifest, unpack_bundle
 
     if file.is_dir():

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import Jrv3EvalError
+from ..errors import Jrv3EvalError, unknown
 
 SUITE_COMMAND = "SUITE"
 
@@ -24,6 +24,10 @@ class SuiteGroup(TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None and cmd_name != SUITE_COMMAND:
             return own
+        suites, commands = set(_shipped_suites()), set(self.commands) - {SUITE_COMMAND}
+        may_be_ones_own = any(word.startswith(("--tasks-dir", "--help")) for word in sys.argv)
+        if cmd_name not in suites | {SUITE_COMMAND} and not may_be_ones_own:
+            raise unknown("command or suite", cmd_name, suites | commands)
         command = copy.copy(super().get_command(ctx, SUITE_COMMAND))
         if command is not None:
             command.name = cmd_name

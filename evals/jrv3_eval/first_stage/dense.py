@@ -33,12 +33,12 @@ class Dense:
     def __init__(self, encoder: DenseEncoder, similarity: str, task: str | None, cache: Path):
         self.name = f"dense-{encoder.checkpoint.name}"
         self._similarity, self._task = similarity, task
-        self._encoder = encoder
+        self.encoder = encoder
         self._cache = EmbeddingCache(cache, encoder)
 
     def settings(self, card: TaskCard) -> dict[str, Any]:
         """All that can change the candidates."""
-        checkpoint = self._encoder.checkpoint
+        checkpoint = self.encoder.checkpoint
         return {
             "model": checkpoint.name,
             "revision": checkpoint.revision,
@@ -46,8 +46,8 @@ class Dense:
             "similarity": self._similarity,
             **({"task": self._task} if self._task else {}),
             "self_retrieval": card.self_retrieval,
-            **self._encoder.recorded_settings,
-            "versions": dict(self._encoder.versions),
+            **self.encoder.recorded_settings,
+            "versions": dict(self.encoder.versions),
         }
 
     def retrieve(self, collection: Collection, card: TaskCard, depth: int) -> CandidateSet:

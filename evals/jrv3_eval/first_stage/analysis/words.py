@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from . import folding
 
@@ -114,8 +113,8 @@ def _has_marks(language: str) -> bool:
 def _marked_words() -> Callable[[str], list[str]]:
     import regex
 
-    find: Any = regex.compile(r"[\w\p{M}]{2,}").findall
-    return find  # type: ignore[no-any-return]
+    find: Callable[[str], list[str]] = regex.compile(r"[\w\p{M}]{2,}").findall
+    return find
 
 
 def _stop_words(language: str) -> frozenset[str]:
