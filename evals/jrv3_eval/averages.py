@@ -102,9 +102,12 @@ def _by_protocol(results: Sequence[TaskResult]) -> dict[str, list[TaskResult]]:
     """
     groups: dict[str, list[TaskResult]] = {}
     for result in results:
+        reranker = result.reranker.model_dump(mode="json")
+        if result.reranker.family == "run":
+            reranker["weights"] = None  # of a folder of runs, each task has its own file
         key = digest_json(
             [
-                result.reranker.model_dump(mode="json"),
+                reranker,
                 result.candidates.depth,
                 result.order,
                 result.primary_metric,

@@ -108,11 +108,15 @@ def _root(
 
 
 def _register() -> None:
-    from . import candidates, fetch, models, suite, tasks
+    from . import candidates, compare, fetch, gate, models, published, report, suite, tasks
 
     app.command(SUITE_COMMAND, help=suite.HELP)(suite.run_suite)
     app.command("tasks")(tasks.list_tasks)
     app.command("fetch")(fetch.fetch)
+    app.command("compare")(compare.compare)
+    app.command("gate")(gate.gate)
+    app.command("published")(published.published)
+    app.command("report")(report.report)
     app.add_typer(models.app, name="models")
     app.add_typer(candidates.app, name="candidates")
 

@@ -22,7 +22,8 @@ def run_suite(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="A folder, a hub id, family:target, none, oracle or random:SEED. Repeatable.",
+            help="A folder, a hub id, family:target, run:FILE, none, oracle or random:SEED. "
+            "Repeatable.",
             show_default="the suite's own",
         ),
     ] = None,

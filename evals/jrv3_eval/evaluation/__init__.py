@@ -15,6 +15,7 @@ from ..engine.store import ScoreStore
 from ..engine.work import work_list
 from ..errors import UsageError
 from ..first_stage import check_tasks, open_first_stage
+from ..imported import ImportedRun, parse_imported
 from ..metrics import warm_up_in_background
 from ..paths import cache_root, check_writable
 from ..progress import document_bar
@@ -27,6 +28,7 @@ from .task import Options, Task, prepare_task
 __all__ = ["Options", "evaluate", "evaluate_suite"]
 
 DOCUMENTS_PER_BATCH = 200
+Ranker = Baseline | ImportedRun | Reranker
 
 
 def evaluate(
@@ -46,8 +48,9 @@ def evaluate(
 ) -> list[TaskResult]:
     """Judge models on a suite: one result a (task, model), also written under `results`.
 
-    model: one SPEC or several (a folder, a hub id, `family:target`, `none`, `oracle`,
-    `random:SEED`); None takes the suite's own. What is left out is the suite's own protocol.
+    model: one SPEC or several (a folder, a hub id, `family:target`, `run:FILE`, `none`,
+    `oracle`, `random:SEED`); None takes the suite's own. What is left out is the suite's
+    own protocol.
     order: in which models see the candidates, `first-stage`, `reverse` or `random:SEED`.
     settings: of the reranker, as `--set` gives them. Raises Jrv3EvalError; bad input never
     yields a number.
@@ -89,7 +92,10 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
     stage = open_first_stage(options.first_stage or loaded.first_stage, cache=cache, device=device)
     check_tasks(stage, loaded, cards)
     # Every name, dataset and candidate set is checked before the first model call.
-    rankers = [parse_baseline(name) or open_reranker(name, options.settings) for name in specs]
+    rankers = [
+        parse_baseline(name) or parse_imported(name) or open_reranker(name, options.settings)
+        for name in specs
+    ]
     _refuse_idle_options(options, order, rankers)
     warm_up = warm_up_in_background()
     tasks = [prepare_task(loaded, card, stage, options, cache) for card in cards]
@@ -104,11 +110,9 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
     return [result for collected in results for result in collected]
 
 
-def _refuse_idle_options(
-    options: Options, order: Order, rankers: Sequence[Baseline | Reranker]
-) -> None:
+def _refuse_idle_options(options: Options, order: Order, rankers: Sequence[Ranker]) -> None:
     """Raises UsageError on what only a model could heed, where there is none."""
-    if not all(isinstance(ranker, Baseline) for ranker in rankers):
+    if not all(isinstance(ranker, Baseline | ImportedRun) for ranker in rankers):
         return
     if order != FIRST_STAGE:
         raise UsageError(
@@ -123,9 +127,7 @@ def _refuse_idle_options(
         )
 
 
-def _rank(
-    task: Task, ranker: Baseline | Reranker, order: Order, cache: Path
-) -> tuple[Scored, RerankerPart]:
+def _rank(task: Task, ranker: Ranker, order: Order, cache: Path) -> tuple[Scored, RerankerPart]:
     started = datetime.datetime.now(datetime.UTC)
     if isinstance(ranker, Baseline):
         part = RerankerPart(
@@ -139,6 +141,17 @@ def _rank(
         scores = ranker.scores(task.candidates, task.judgements)
         # It reads no text, so that there is nothing to show it in another order.
         return Scored(scores, None, FIRST_STAGE, started), part
+    if isinstance(ranker, ImportedRun):
+        part = RerankerPart(
+            name=ranker.name,
+            family="run",
+            listwise=False,
+            revision=None,
+            weights=ranker.digest(task.suite, task.card),
+            settings={},
+        )
+        given = ranker.scores(task.suite, task.card, task.candidates)
+        return Scored(given, None, FIRST_STAGE, started), part
     info = ranker.info
     units = work_list(task.collection, task.candidates, order)
     name = f"{task.suite.suite}-{task.card.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,10 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
     first = evaluate_baseline(task, Baseline("none"))
     oracle = evaluate_baseline(task, Baseline("oracle"))
     difference = reranked.per_query[metric] - first.per_query[metric]
-    low, high = bootstrap_interval(difference)
+    interval_of = partial(
+        bootstrap_interval, ids=reranked.qids, group=query_group(task.suite.suite, task.card)
+    )
+    low, high = interval_of(difference)
     room = oracle.means[metric] - first.means[metric]
     gain = reranked.means[metric] - first.means[metric]
     counted = {name: reranked.means[name] for name in metrics}
@@ -90,7 +94,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         ),
         reranker=part,
         metrics=counted,
-        interval={metric: bootstrap_interval(reranked.per_query[metric])},
+        interval={metric: interval_of(reranked.per_query[metric])},
         difference={metric: Difference(value=gain, low=low, high=high)},
         headroom=gain / room if room >= NO_HEADROOM else None,
         ties=TiesPart(
@@ -118,6 +122,11 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
     )
     write_result(options.results, result, run, per_query)
     return result
+
+
+def query_group(suite: str, card: TaskCard) -> str:
+    """Whose questions a task has: tasks of one group are resampled together."""
+    return card.query_group or f"{suite}/{card.name}"
 
 
 def shown_oracle(oracle: Evaluation, metric: str) -> dict[str, float]:

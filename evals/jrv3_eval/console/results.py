@@ -6,67 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-
-from .remarks import remarks
+from ..remarks import remarks
+from .table import open_console, print_table
 
 if TYPE_CHECKING:
-    from .averages import SuiteAverage
-    from .cards import Suite
-    from .record import TaskResult
+    from ..averages import SuiteAverage
+    from ..cards import Suite
+    from ..record import TaskResult
 
 NO_HEADROOM = 1e-6
-FOLDED = 8  # the fewest characters a line that a folded name keeps
-UNBOUNDED = 10_000
-
-
-def _console() -> Console:
-    """Standard output; wide enough not to cut a table where it is no terminal.
-
-    Names and paths may hold brackets and colons, so nothing is read as markup.
-    """
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=max(console.width, 140))
-    return console
-
-
-def _print_table(
-    console: Console,
-    columns: Mapping[str, bool],
-    rows: Sequence[Sequence[str]],
-    title: str | None = None,
-) -> None:
-    """A table, or one block a row where the terminal is too narrow for it.
-
-    columns: name -> whether it holds numbers. Texts may fold; a number is never cut.
-    """
-    table = Table(title=title, title_justify="left")
-    for column, numbers in columns.items():
-        table.add_column(
-            column, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*row)
-    natural = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    foldable = sum(
-        max(0, width - FOLDED)
-        for width, numbers in zip(widths, columns.values(), strict=True)
-        if not numbers
-    )
-    if natural - foldable <= console.width:
-        console.print(table)
-        return
-    if title:
-        console.print(title, soft_wrap=True)
-    for row in rows:
-        cells = list(zip(columns.items(), row, strict=True))
-        heading = ", ".join(cell for (_, numbers), cell in cells if not numbers)
-        values = [f"  {name}: {cell}" for (name, numbers), cell in cells if numbers]
-        console.print("\n".join([heading, *values]), soft_wrap=True)
 
 
 def print_results(
@@ -91,10 +39,10 @@ def print_results(
                 "-" if result.headroom is None else f"{result.headroom:.1%}",
             )
         )
-    console = _console()
+    console = open_console()
     published_as = results[0].protocol and results[0].protocol.published_as
     shown_metric = f"{metric}, published as {published_as}" if published_as else metric
-    _print_table(
+    print_table(
         console,
         {name: name not in ("task", "model") for name in (*columns, "oracle", "headroom")},
         [*rows, *filter(None, map(_average_row, averages))],
@@ -157,7 +105,7 @@ def print_tasks(suites: Sequence[Suite]) -> None:
         for suite in suites
         for card in suite.tasks
     ]
-    _print_table(_console(), {n: n in ("depth", "documents", "queries") for n in names}, rows)
+    print_table(open_console(), {n: n in ("depth", "documents", "queries") for n in names}, rows)
 
 
 def _shown_count(count: int | str | None) -> str:
@@ -176,4 +124,4 @@ def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     columns = dict.fromkeys(("family", "models", "listwise", "needs"), False)
-    _print_table(_console(), columns, cells)
+    print_table(open_console(), columns, cells)

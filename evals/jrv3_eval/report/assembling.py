@@ -1,0 +1,220 @@
+"""From stored results to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..compare import MovedQuery, Panel, compare_two, corrected, moved_by_reranking, panels
+from ..errors import unknown
+from ..published import Beside, PublishedTable, beside_remarks, systems_beside
+from ..stored import Place, System
+from .diagnoses import diagnose
+from .figures import Plot, Series, draw
+from .model import Report, Section
+from .tables import Ranked, pairs_table, published_table, suite_table, suites_table
+
+TOP = 5  # documents shown of each order
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What goes into a report.
+
+    baseline: the system that others are compared with; None takes the first stage of each.
+    drill: how many of the most moved queries a task are shown. names: a system's name -> the
+    published model to compare it with.
+    """
+
+    title: str = "Reranker evaluation"
+    baseline: str | None = None
+    drill: int = 20
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def build_report(
+    systems: Sequence[System],
+    tables: Sequence[PublishedTable],
+    options: ReportOptions,
+    cache: Path,
+) -> tuple[Report, list[Plot]]:
+    """The report and its plots. The same inputs give the same report.
+
+    Raises UsageError where the baseline is none of the systems.
+    """
+    if options.baseline is not None:
+        known = [name for s in systems for name in (s.name, s.example.reranker.name)]
+        if options.baseline not in known:
+            raise unknown("system", options.baseline, set(known))
+    ranked = _ranked(panels(systems), options.baseline)
+    measured = [
+        (system.name, [stored.result for stored in system.tasks.values()])
+        for system in systems
+        if system.example.reranker.family != "baseline" or system.example.reranker.name == "none"
+    ]
+    beside = systems_beside(measured, tables, options.names)
+    diagnosed, plots, lines = diagnose(systems, cache)
+    plots = [*_published_plots(beside), _scores_plot(systems), *plots]
+    sections = [
+        _results_section(ranked, plots),
+        _published_section(beside, plots),
+        Section(
+            "diagnosis",
+            "Diagnosis",
+            lines=tuple(lines),
+            tables=tuple(diagnosed),
+            figures=tuple(draw(plot) for plot in plots[len(_published_plots(beside)) + 1 :]),
+        ),
+    ]
+    report = Report(
+        title=options.title,
+        lead=_lead(systems),
+        sections=tuple(s for s in sections if s.tables or s.lines or s.figures),
+        queries=tuple(_queries(systems, options.drill, cache)),
+    )
+    return report, plots
+
+
+def _ranked(found: Sequence[Panel], baseline: str | None) -> list[Ranked]:
+    """Every system against the baseline where it stands on the same candidates."""
+    ranked = []
+    for panel in found:
+        names = {s.name: i for i, s in enumerate(panel.systems)}
+        names |= {s.example.reranker.name: i for i, s in reversed([*enumerate(panel.systems)])}
+        against = panel.first_stage if baseline is None else names.get(baseline)
+        pairs = []
+        if against is not None:
+            others = [i for i, s in enumerate(panel.systems) if i != against and not s.is_baseline]
+            pairs = [pair for other in others for pair in compare_two(panel, against, other)]
+        name = baseline or "the first stage"
+        ranked.append(Ranked(panel, name, corrected(pairs)))
+    return ranked
+
+
+def _results_section(ranked: Sequence[Ranked], plots: Sequence[Plot]) -> Section:
+    suites = list(dict.fromkeys(place[0] for one in ranked for place in one.panel.places))
+    tables = [suites_table(ranked), *(suite_table(suite, ranked) for suite in suites)]
+    tables.append(pairs_table(ranked))
+    figures = [draw(plot) for plot in plots if plot.name == "scores"]
+    return Section(
+        "results",
+        "Results",
+        tables=tuple(table for table in tables if table is not None),
+        figures=tuple(figures),
+    )
+
+
+def _published_section(beside: Sequence[Beside], plots: Sequence[Plot]) -> Section:
+    table = published_table(beside)
+    return Section(
+        "published",
+        "Published numbers",
+        lines=tuple(beside_remarks(beside)),
+        tables=(table,) if table else (),
+        figures=tuple(draw(plot) for plot in plots if plot.name.startswith("published")),
+    )
+
+
+def _lead(systems: Sequence[System]) -> tuple[str, ...]:
+    """What the numbers rest on: dataset versions, candidates, models and their settings."""
+    lines: dict[str, None] = {}
+    for system in systems:
+        one = system.example.reranker
+        if not system.is_baseline:
+            weights = f", weights {one.weights[:12]}" if one.weights else ""
+            kind = "listwise" if one.listwise else "pointwise"
+            lines[f"{system.name}: {one.family}, {kind}{weights}"] = None
+    for system in systems:
+        for (suite, task), stored in system.tasks.items():
+            result = stored.result
+            lines[
+                f"{suite}/{task}: {result.dataset.queries} queries, "
+                f"{result.dataset.documents} documents, dataset {result.dataset.fingerprint[:12]}; "
+                f"{result.candidates.first_stage}, depth {result.candidates.depth}, "
+                f"candidates {result.candidates.hash[:12]}"
+            ] = None
+    return tuple(lines)
+
+
+def _scores_plot(systems: Sequence[System]) -> Plot:
+    places = list(dict.fromkeys(place for system in systems for place in system.tasks))[:40]
+    series = []
+    for system in systems:
+        shown = [(row, place) for row, place in enumerate(places) if place in system.tasks]
+        results = [system.tasks[place].result for _, place in shown]
+        ends = [r.interval[r.primary_metric] for r in results]
+        series.append(
+            Series(
+                system.name,
+                [100 * r.metrics[r.primary_metric] for r in results],
+                [float(row) for row, _ in shown],
+                [100 * low for low, _ in ends],
+                [100 * high for _, high in ends],
+            )
+        )
+    return Plot(
+        "scores",
+        "Scores by task",
+        "Each system's score on each task with its 95 % interval over queries. The tables above "
+        "have the values.",
+        "rows",
+        series,
+        "points",
+        ticks=["/".join(place) for place in places],
+    )
+
+
+def _published_plots(beside: Sequence[Beside]) -> list[Plot]:
+    """Measured against published by dataset, a plot a system; only comparable values."""
+    plots = []
+    rows = [b for b in beside if b.difference is not None and b.measured.task is not None]
+    for index, model in enumerate(dict.fromkeys(row.measured.model for row in rows)):
+        own = [row for row in rows if row.measured.model == model][:40]
+        ends = [row.measured.results[0].interval[row.measured.metric] for row in own]
+        at = [float(row) for row in range(len(own))]
+        series = [
+            Series(
+                "measured",
+                [row.measured.value for row in own],
+                at,
+                [100 * low for low, _ in ends],
+                [100 * high for _, high in ends],
+            ),
+            Series("published", [float(row.published or 0) for row in own], at),
+        ]
+        plots.append(
+            Plot(
+                f"published-{index + 1}",
+                f"Measured against published: {model}",
+                "Filled: measured, with its 95 % interval over queries. Hollow: published.",
+                "rows",
+                series,
+                "points",
+                ticks=[f"{row.measured.name} ({row.table.name})" for row in own],
+            )
+        )
+    return plots
+
+
+def _queries(systems: Sequence[System], count: int, cache: Path) -> list[MovedQuery]:
+    """On each task the queries that its best model moved most from the first stage's order."""
+    best: dict[Place, System] = {}
+    for system in systems:
+        for place in system.tasks:
+            if not system.is_baseline and (
+                place not in best or _score(system, place) > _score(best[place], place)
+            ):
+                best[place] = system
+    if not count:
+        return []
+    return [
+        query
+        for place, system in sorted(best.items())
+        for query in moved_by_reranking(place, system.tasks[place], system.name, count, TOP, cache)
+    ]
+
+
+def _score(system: System, place: Place) -> float:
+    result = system.tasks[place].result
+    return result.metrics[result.primary_metric]
