@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -202,10 +202,6 @@ def _short(name: str) -> str:
     return plain if len(plain) <= 40 else plain[:37] + "..."
 
 
-FigureFiles = Mapping[str, bytes]
-
-
-def figure_files(plots: Sequence[Plot]) -> FigureFiles:
-    """File name -> bytes of every plot in every format."""
-    forms: tuple[Format, ...] = ("svg", "pdf", "png")
+def figure_files(plots: Sequence[Plot], forms: Sequence[Format]) -> dict[str, bytes]:
+    """File name -> bytes of every plot in these formats."""
     return {f"{plot.name}.{form}": save(plot, form) for plot in plots for form in forms}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..paths import atomic_path
-from .figures import Plot, figure_files
+from .figures import Format, Plot, figure_files
 from .model import Report
 
 FORMATS = ("md", "latex", "html")
@@ -17,8 +17,10 @@ def write_report(
 ) -> list[Path]:
     """Write the formats under a folder; returns the files. The same report, the same bytes."""
     content: dict[str, bytes] = {}
-    if "md" in formats or "latex" in formats:
-        content |= {f"figures/{name}": data for name, data in figure_files(plots).items()}
+    forms: list[Format] = ["svg"] if {"md", "latex"} & set(formats) else []
+    if "latex" in formats:
+        forms += ["pdf", "png"]
+    content |= {f"figures/{name}": data for name, data in figure_files(plots, forms).items()}
     if "md" in formats:
         from .markdown import render_markdown
 
