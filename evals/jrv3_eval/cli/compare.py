@@ -81,7 +81,10 @@ def _beside(systems: list[System], places: list[Path], names: dict[str, str]) ->
 
     tables = [*(t for place in places for t in read_published(place)), *published_tables()]
     measured = [(s.name, [stored.result for stored in s.tasks.values()]) for s in systems]
-    measured = [(n, r) for n, r in measured if r[0].reranker.name not in ("oracle", "random")]
+    # Of the baselines only the first stage's own order can have been published.
+    measured = [
+        (n, r) for n, r in measured if r[0].reranker.family != "baseline" or n.startswith("none")
+    ]
     return systems_beside(measured, tables, names)
 
 

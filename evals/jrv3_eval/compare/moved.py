@@ -75,20 +75,28 @@ def moved_between(
 
 
 def moved_by_reranking(
-    place: Place, stored: Stored, name: str, count: int, top: int, cache: Path
+    place: Place,
+    stored: Stored,
+    name: str,
+    count: int,
+    top: int,
+    cache: Path,
+    unranked: Stored | None = None,
 ) -> list[MovedQuery]:
     """The queries that a reranker moved most from the first stage's order.
 
-    The first stage's list stands only where the cache still has the candidates.
+    unranked: a result of that order itself. Without it the first stage's list stands only
+    where the cache still has the candidates.
     """
     metric = stored.result.primary_metric
     before = stored.values.columns[f"first_stage_{metric}"]
     after = stored.values.of(metric)
     chosen = [stored.values.qids[i] for i in largest(after - before, count)]
     ranked = {qid: [docid for docid, _ in ranked] for qid, ranked in stored.lists(chosen).items()}
-    candidates = cached_candidates(stored.result, stored.values.qids, cache)
     given: dict[str, list[str]] = {qid: [] for qid in chosen}
-    if candidates is not None:
+    if unranked is not None:
+        given = {q: [docid for docid, _ in lines] for q, lines in unranked.lists(chosen).items()}
+    elif candidates := cached_candidates(stored.result, stored.values.qids, cache):
         position = {qid: i for i, qid in enumerate(candidates.qids)}
         given = {qid: candidates.of(position[qid])[0] for qid in chosen}
     names = (f"first stage {stored.result.candidates.first_stage}", name)
@@ -158,5 +166,7 @@ def _shown(
 
 def clipped(text: str) -> str:
     """A text of at most 300 characters, its white space made plain."""
-    plain = " ".join(text[: 4 * CLIPPED].split())
-    return plain if len(plain) <= CLIPPED else plain[: CLIPPED - len(_GAP)] + _GAP
+    read = 4 * CLIPPED
+    plain = " ".join(text[:read].split())
+    whole = len(plain) <= CLIPPED and len(text) <= read
+    return plain if whole else plain[: CLIPPED - len(_GAP)] + _GAP

@@ -96,6 +96,10 @@ def evaluate_suite(suite: str, models: Sequence[str], options: Options) -> list[
         parse_baseline(name) or parse_imported(name) or open_reranker(name, options.settings)
         for name in specs
     ]
+    for ranker in rankers:
+        if isinstance(ranker, ImportedRun):
+            for card in cards:
+                ranker.file(loaded, card)
     _refuse_idle_options(options, order, rankers)
     warm_up = warm_up_in_background()
     tasks = [prepare_task(loaded, card, stage, options, cache) for card in cards]

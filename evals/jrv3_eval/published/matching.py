@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+from ..cards import load_suite
+from ..errors import UsageError
 from ..metrics import parse_metric
 from ..record import TaskResult
 from .schema import PublishedTable, Row, plain_model
@@ -152,10 +155,16 @@ def beside(
 def _place(measured: Measured, table: PublishedTable) -> str | None:
     """The dataset's name in the table (`average` for its mean); None where it cannot have it."""
     if table.suite == measured.suite:
+        if measured.task is None and _has_column(table, measured.name):
+            return measured.name  # a mean that the table counts as one dataset
         return measured.task or "average"
     if table.suite != "overall":
         return None
     return measured.suite if measured.task is None else f"{measured.suite}/{measured.task}"
+
+
+def _has_column(table: PublishedTable, name: str) -> bool:
+    return any(name in cells for row in table.rows for cells in row.scores.values())
 
 
 def _metric_in(measured: Measured, table: PublishedTable) -> str | None:
@@ -235,13 +244,12 @@ def _fields(
         yield Field("queries", f"limited to {', '.join(limits)}", "all", "conflict")
     if stated.kind == "gold-added":
         yield Field("candidates", "of a first stage", "relevant documents added", "conflict")
-    if "pool" in stated.settings:
-        yield Field("corpus", "the card's", stated.settings["pool"], "conflict")
+    pool = stated.settings.get("pool", stated.settings.get(f"pool of {measured.suite}"))
+    if pool:
+        yield Field("corpus", "the card's", pool, "conflict")
     yield _stated("split", _joined(r.dataset.split for r in measured.results), stated.split)
     retrieved = stated.kind == "retrieval" or (row is not None and row.is_first_stage)
-    if retrieved:
-        if measured.reranked:
-            yield _stated("first stage", measured.results[0].candidates.first_stage, None)
+    if retrieved and not measured.reranked:
         yield from _deep_enough(measured)
     else:
         yield _first_stage(measured, table)
@@ -287,12 +295,11 @@ def _first_stage(measured: Measured, table: PublishedTable) -> Field:
 
 
 def _datasets(measured: Measured, table: PublishedTable, key: str) -> Iterable[Field]:
-    if measured.task is None and table.suite == measured.suite and table.averaged:
-        here, there = {r.task for r in measured.results}, set(table.averaged)
-        state: State = "equal" if here == there else "conflict"
-        yield Field("dataset list", f"{len(here)} sets", f"{len(there)} sets", state)
-    elif measured.task is None:
-        yield Field("dataset list", f"{len(measured.results)} sets", None, "unknown")
+    if measured.task is None:
+        here, there = {r.task for r in measured.results}, _averaged(measured, table, key)
+        state: State = "unknown" if not there else "equal" if here == there else "conflict"
+        shown = f"{len(there)} tasks" if there else None
+        yield Field("dataset list", f"{len(here)} tasks", shown, state)
     revisions = table.protocol.revisions
     for result in measured.results:
         stated = revisions.get(result.task)
@@ -305,6 +312,27 @@ def _datasets(measured: Measured, table: PublishedTable, key: str) -> Iterable[F
         for r in measured.results
     ):
         yield Field("dataset version", "by fingerprint", None, "unknown")
+
+
+def _averaged(measured: Measured, table: PublishedTable, key: str) -> set[str]:
+    """The tasks behind the published mean, those of means in it among them; empty: unknown."""
+    means = _means(measured.suite)
+    if table.suite != measured.suite:
+        prefix = f"{measured.suite}/"
+        names = [n.removeprefix(prefix) for n in table.averaged if n.startswith(prefix)]
+    else:
+        names = list(table.averaged) if key == "average" else [key]
+    return {task for name in names for task in means.get(name, (name,))}
+
+
+@cache
+def _means(suite: str) -> Mapping[str, tuple[str, ...]]:
+    """The tasks behind each mean of a suite; none where the suite is a user's own."""
+    try:
+        loaded = load_suite(suite, None)
+    except UsageError:
+        return {}
+    return {average.name: tuple(loaded.tasks_of(average)) for average in loaded.averages}
 
 
 def _is_commit(revision: str) -> bool:

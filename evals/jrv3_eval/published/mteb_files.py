@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .schema import PublishedTable, Row, TableProtocol, TableSource
+from ..errors import DataError
+from .schema import PublishedTable, Row, TableProtocol, TableSource, Values
 
 METRIC = re.compile(r"^(ndcg|recall|mrr|map)_at_(\d+)$")
 
@@ -36,12 +37,17 @@ def tasks_in_mteb() -> Mapping[tuple[str, str], tuple[tuple[str, str, str], ...]
 
 def read_mteb_results(files: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[PublishedTable]:
     """One table for each (model, revision, suite) of the files; unknown tasks are left out."""
-    groups: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]]
-    groups = {}
+    groups: dict[tuple[str, str, str], list[tuple[str, Values, Mapping[str, Any]]]] = {}
     for path, content in files:
         model, revision = _model_of(path)
-        for suite, task, scores in _places(path, content):
-            groups.setdefault((model, revision, suite), []).append((task, scores, content))
+        try:
+            for suite, task, scores in _places(path, content):
+                entry = (task, _percent(scores), content)
+                groups.setdefault((model, revision, suite), []).append(entry)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DataError(
+                f"The result file of mteb is damaged: {error}", where=str(path)
+            ) from None
     return [_table(*key, entries) for key, entries in sorted(groups.items())]
 
 
@@ -56,6 +62,18 @@ def _places(path: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, str, 
                     yield suite, task, scores
 
 
+def _percent(scores: Mapping[str, Any]) -> Values:
+    """The values of metrics that are known here. Raises ValueError where one is no fraction."""
+    values: Values = {}
+    for key, value in scores.items():
+        found = METRIC.match(key)
+        if found and isinstance(value, int | float):
+            if not -1 <= value <= 1:
+                raise ValueError(f"{key} is {value}, which is no fraction")
+            values[f"{found[1]}@{found[2]}"] = round(100 * value, 6)
+    return values
+
+
 def _model_of(path: Path) -> tuple[str, str]:
     """Model and revision, as mteb's results repository has them: org__model/revision/file."""
     revision, model = path.parent.name, path.parent.parent.name.replace("__", "/")
@@ -66,15 +84,13 @@ def _table(
     model: str,
     revision: str,
     suite: str,
-    entries: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]],
+    entries: Sequence[tuple[str, Values, Mapping[str, Any]]],
 ) -> PublishedTable:
-    values: dict[str, dict[str, float]] = {}
+    values: dict[str, Values] = {}
     revisions, versions = {}, set()
     for task, scores, content in entries:
-        for key, value in scores.items():
-            found = METRIC.match(key)
-            if found and isinstance(value, int | float):
-                values.setdefault(f"{found[1]}@{found[2]}", {})[task] = round(100 * value, 6)
+        for metric, value in scores.items():
+            values.setdefault(metric, {})[task] = value
         if content.get("dataset_revision"):
             revisions[task] = str(content["dataset_revision"])
         versions.add(str(content["mteb_version"]))
@@ -84,7 +100,13 @@ def _table(
         suite=suite,
         metrics=tuple(values),
         decimals=3,
-        protocol=TableProtocol(kind="retrieval", first_stage=None, depth=None, revisions=revisions),
+        protocol=TableProtocol(
+            kind="retrieval",
+            first_stage=None,
+            depth=None,
+            split=_split(suite, revisions.keys() | {task for task, _, _ in entries}),
+            revisions=revisions,
+        ),
         source=TableSource(
             title=f"result files of mteb {', '.join(sorted(versions))}",
             url="https://github.com/embeddings-benchmark/results",
@@ -94,3 +116,11 @@ def _table(
         rows=(Row(model=model, label=model, scores=values),),
         notes=("a reranker's results in mteb rest on candidates that the file does not name",),
     )
+
+
+def _split(suite: str, tasks: Set[str]) -> str | None:
+    """The split of these tasks: only values of the cards' own splits are read."""
+    from ..cards import load_suite
+
+    splits = {card.split for card in load_suite(suite, None).tasks if card.name in tasks}
+    return splits.pop() if len(splits) == 1 else None

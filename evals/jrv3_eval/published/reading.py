@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def load_json(path: Path) -> Any:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         return json.loads(content)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"The file is not JSON: {error}", where=str(path)) from None
 
 

@@ -32,7 +32,8 @@ class TableProtocol(_Part):
     were put among them. first_stage: its name, per suite where they differ. also_named: other
     names of that model, such as another packaging of the same weights. order: in which a
     listwise model saw the candidates. revisions: of datasets, where stated. settings: what
-    else is stated. not_stated: what a reader would need and does not find.
+    else is stated; `pool`, or `pool of SUITE`, where the corpus is not the suite's.
+    not_stated: what a reader would need and does not find.
     """
 
     kind: Literal["reranking", "retrieval", "pool", "gold-added"] = "reranking"
@@ -81,7 +82,11 @@ class Variant(_Part):
 
 
 class PublishedTable(_Part):
-    """One table. averaged: datasets that a printed mean is over. tolerance: of a check sum."""
+    """One table. averaged: datasets that a printed mean is over. tolerance: of a check sum.
+
+    Of averaged, a name may be that of a suite's own mean, such as `beir-13`; a table over
+    several suites names them with the suite, `beir/beir-13`.
+    """
 
     schema_: Literal[1] = Field(1, alias="schema")
     name: str = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..compare import MovedQuery, Panel, compare_two, corrected, moved_by_reranking, panels
 from ..errors import unknown
 from ..published import Beside, PublishedTable, beside_remarks, systems_beside
-from ..stored import Place, System
+from ..stored import Place, Stored, System
 from .diagnoses import diagnose
 from .figures import Plot, Series, draw
 from .model import Report, Section
@@ -211,8 +211,31 @@ def _queries(systems: Sequence[System], count: int, cache: Path) -> list[MovedQu
     return [
         query
         for place, system in sorted(best.items())
-        for query in moved_by_reranking(place, system.tasks[place], system.name, count, TOP, cache)
+        for query in moved_by_reranking(
+            place,
+            system.tasks[place],
+            system.name,
+            count,
+            TOP,
+            cache,
+            _unranked(systems, place, system),
+        )
     ]
+
+
+def _unranked(systems: Sequence[System], place: Place, system: System) -> Stored | None:
+    """The first stage's own result over the same candidates, where the report has it."""
+    candidates = system.tasks[place].result.candidates.hash
+    return next(
+        (
+            other.tasks[place]
+            for other in systems
+            if place in other.tasks
+            and other.example.reranker.name == "none"
+            and other.tasks[place].result.candidates.hash == candidates
+        ),
+        None,
+    )
 
 
 def _score(system: System, place: Place) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..paths import atomic_path
-from .figures import Format, Plot, figure_files
+from .figures import Plot, figure_files
 from .model import Report
 
 FORMATS = ("md", "latex", "html")
@@ -17,10 +17,12 @@ def write_report(
 ) -> list[Path]:
     """Write the formats under a folder; returns the files. The same report, the same bytes."""
     content: dict[str, bytes] = {}
-    forms: list[Format] = ["svg"] if {"md", "latex"} & set(formats) else []
+    if {"md", "latex"} & set(formats):
+        drawn = (figure for section in report.sections for figure in section.figures)
+        content |= {f"figures/{one.name}.svg": one.svg.encode("utf-8") for one in drawn}
     if "latex" in formats:
-        forms += ["pdf", "png"]
-    content |= {f"figures/{name}": data for name, data in figure_files(plots, forms).items()}
+        printed = figure_files(plots, ("pdf", "png"))
+        content |= {f"figures/{name}": data for name, data in printed.items()}
     if "md" in formats:
         from .markdown import render_markdown
 

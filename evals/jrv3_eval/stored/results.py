@@ -36,15 +36,14 @@ class Stored:
 
     def lists(self, qids: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
         """(document id, score) of these queries, best first, from the run beside the record."""
-        wanted = {qid.encode() for qid in qids}
-        found: dict[str, list[tuple[str, float]]] = {qid: [] for qid in qids}
-        with reading(self.record.with_suffix(".run.gz")) as lines:
-            for line in lines:
-                # One split a line; a run of a million lines is read in a second.
-                qid = line.split(b"\t" if b"\t" in line else None, 1)[0]
-                if qid in wanted:
-                    parts = line.rstrip(b"\n").split(b"\t" if b"\t" in line else None)
-                    found[qid.decode()].append((parts[2].decode(), float(parts[4])))
+        with reading(self.record.with_suffix(".run.gz")) as stream:
+            content = b"\n" + stream.read()
+        # Ids with spaces make a run separated by tabs. A query's lines stand together, and the
+        # next query's mostly after them: of a million lines few are looked at.
+        separator = b"\t" if b"\t" in content else b" "
+        found, place = {}, 0
+        for qid in qids:
+            found[qid], place = _lines_of(content, qid.encode(), separator, place)
         return found
 
 
@@ -126,21 +125,38 @@ def _read_record(file: Path, place: Path) -> Stored | None:
         ) from None
 
 
+def _lines_of(
+    content: bytes, qid: bytes, separator: bytes, since: int
+) -> tuple[list[tuple[str, float]], int]:
+    """(document id, score) of a query's lines, and where they end; looked for since there."""
+    start = qid + separator
+    place = content.find(b"\n" + start, max(0, since - 1)) + 1
+    place = place or content.find(b"\n" + start) + 1
+    found, end = [], place
+    while place and content.startswith(start, place):
+        end = content.find(b"\n", place)
+        parts = content[place : end if end >= 0 else None].split(separator)
+        found.append((parts[2].decode(), float(parts[4])))
+        place = end + 1
+    return found, max(end, since)
+
+
 def _read_values(path: Path, result: TaskResult) -> PerQueryValues:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        qids = tuple(table.column("qid").to_pylist())
+        columns = {
+            name: table.column(name).to_numpy().astype(np.float64)
+            for name in table.column_names
+            if name != "qid"
+        }
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(
             f"The values per query cannot be read: {error}", where=str(path), next_step=_AGAIN
         ) from None
-    columns = {
-        name: table.column(name).to_numpy().astype(np.float64)
-        for name in table.column_names
-        if name != "qid"
-    }
     mean = columns.get(result.primary_metric, np.empty(0))
     stated = result.metrics[result.primary_metric]
     if not len(mean) or not abs(float(mean.mean()) - stated) <= 1e-9:
@@ -150,7 +166,7 @@ def _read_values(path: Path, result: TaskResult) -> PerQueryValues:
             where=str(path),
             next_step=_AGAIN,
         )
-    return PerQueryValues(tuple(table.column("qid").to_pylist()), columns)
+    return PerQueryValues(qids, columns)
 
 
 def _grouped(results: Sequence[Stored]) -> list[list[Stored]]:
