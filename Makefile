@@ -1,17 +1,37 @@
 # Two commands: `make demo` and `make test`. Both create the environment when it is missing.
+# `make gate` holds the project to its own baseline; `make refresh-demo` renews the kept report.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types clean
+GATED := --tasks-dir tests/cards --first-stage candidates:results/baselines/own/candidates \
+	--model bi-encoder:package:all-MiniLM-L6-v2
+
+.PHONY: demo refresh-demo test gate refresh-baseline lint types clean
 
 demo: $(STAMP)
-	$(BIN)/jrv3-eval demo
+	rm -rf reports/local
+	$(BIN)/jrv3-eval demo --results reports/local/results
+	$(BIN)/jrv3-eval report reports/local/results --to reports/local --title 'The demo'
+
+refresh-demo: demo
+	rm -rf reports/demo
+	$(BIN)/jrv3-eval report reports/local/results --to reports/demo --title 'The demo' --format md,html
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+gate: $(STAMP)
+	rm -rf reports/local/own
+	$(BIN)/jrv3-eval own $(GATED) --results reports/local/own
+	$(BIN)/jrv3-eval gate --baseline results/baselines/own --results reports/local/own
+
+refresh-baseline: $(STAMP)
+	rm -rf results/baselines/own
+	$(BIN)/jrv3-eval candidates build own --tasks-dir tests/cards --to results/baselines/own/candidates
+	$(BIN)/jrv3-eval own $(GATED) --results results/baselines/own
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
