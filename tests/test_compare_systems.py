@@ -140,8 +140,12 @@ def test_there_is_no_mean_over_an_incomplete_list() -> None:
             "candidates: bm25, depth 100, cccccccccccc and bm25, depth 100, dddddddddddd",
         ),
         (
-            {"candidates.depth": 50, "candidates.first_stage": "dense-x"},
-            "candidates: bm25, depth 100, cccccccccccc and dense-x, depth 50, cccccccccccc",
+            {
+                "candidates.depth": 50,
+                "candidates.first_stage": "dense-x",
+                "candidates.hash": "a" * 64,
+            },
+            "candidates: bm25, depth 100, cccccccccccc and dense-x, depth 50, aaaaaaaaaaaa",
         ),
         ({"dataset.fingerprint": "e" * 64}, "dataset: ffffffffffff and eeeeeeeeeeee"),
         ({"primary_metric": "mrr@10"}, "metric: ndcg@10 and mrr@10"),

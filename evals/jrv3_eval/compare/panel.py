@@ -107,9 +107,11 @@ def conflict(one: TaskResult, other: TaskResult) -> str | None:
         ("metric", one.primary_metric, other.primary_metric),
         ("dataset", one.dataset.fingerprint[:12], other.dataset.fingerprint[:12]),
         ("queries", _limit(one), _limit(other)),
-        ("candidates", _candidates(one), _candidates(other)),
     )
-    return next((f"{name}: {a} and {b}" for name, a, b in pairs if a != b), None)
+    found = next((f"{name}: {a} and {b}" for name, a, b in pairs if a != b), None)
+    if found is None and one.candidates.hash != other.candidates.hash:
+        found = f"candidates: {_candidates(one)} and {_candidates(other)}"
+    return found
 
 
 def _limit(result: TaskResult) -> str:

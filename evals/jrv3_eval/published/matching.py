@@ -250,6 +250,7 @@ def _fields(
     yield _stated("split", _joined(r.dataset.split for r in measured.results), stated.split)
     retrieved = stated.kind == "retrieval" or (row is not None and row.is_first_stage)
     if retrieved and not measured.reranked:
+        yield from _other_retriever(measured, row)
         yield from _deep_enough(measured)
     else:
         yield _first_stage(measured, table)
@@ -271,6 +272,15 @@ def _stated(name: str, measured: str, published: str | None) -> Field:
 
 def _joined(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
+
+
+def _other_retriever(measured: Measured, row: Row | None) -> Iterable[Field]:
+    """A name that the user gave may not turn BM25 into a dense model."""
+    if row is None or plain_model(row.model) == plain_model(measured.model):
+        return
+    lexical = measured.model.startswith("bm25")
+    state: State = "conflict" if lexical and "bm25" not in row.model.lower() else "unknown"
+    yield Field("first stage", measured.model, row.model if state == "conflict" else None, state)
 
 
 def _deep_enough(measured: Measured) -> Iterable[Field]:
