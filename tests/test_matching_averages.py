@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jrv3_eval.cards import load_suite
+from jrv3_eval.errors import UsageError
 from jrv3_eval.published import (
     Measured,
     beside,
@@ -109,4 +110,5 @@ def test_a_systems_tasks_and_complete_means_stand_beside_the_papers() -> None:
     assert rows[0].published_first_stage == 55.81
     fewer = systems_beside([("mine", results[1:])], paper)
     assert "beir-13" not in {row.measured.name for row in fewer}
-    assert systems_beside([("mine", results)], paper, {"mine": "nobody's"}) == []
+    with pytest.raises(UsageError, match="Unknown published model"):
+        systems_beside([("mine", results)], paper, {"mine": "nobody's"})

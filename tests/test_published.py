@@ -247,7 +247,7 @@ def test_a_table_of_ones_own_is_read_by_its_file_name(tmp_path: Path) -> None:
         (
             {"rows": [{"model": "m", "label": "m",
                        "scores": {"ndcg@10": {"nq": 0.74, "fever": 0.94, "quora": 0.9}}}]},
-            "m: fractions; values are stored as percent",
+            "the values are fractions; they are stored as percent",
         ),
         ({"rows": [{"model": "m", "label": "m", "averages": {"ndcg@10": 618.5}}]}, "outside"),
         ({"rows": [{"model": "m", "label": "m", "averages": {"mrr@10": 61.8}}]}, "not a metric"),

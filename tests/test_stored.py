@@ -203,7 +203,7 @@ def test_values_by_another_metric_are_refused(tmp_path: Path) -> None:
     shutil.copy(
         other.record.with_suffix(".queries.parquet"), mine.record.with_suffix(".queries.parquet")
     )
-    with pytest.raises(DataError, match="not those of the record"):
+    with pytest.raises(DataError, match="lack first_stage_ndcg@10"):
         _ = mine.values
 
 

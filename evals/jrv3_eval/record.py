@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -18,7 +18,7 @@ from .hashing import digest_json
 from .metrics import Run
 from .paths import atomic_path
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 JsonMapping = dict[str, Any]
 
 
@@ -158,7 +158,7 @@ class TaskResult(_Part):
     Byte-identical for the same work, but for `cost` and `environment`.
     """
 
-    schema_: int = SCHEMA
+    schema_: Literal[1] = SCHEMA
     suite: str
     task: str
     language: str

@@ -53,6 +53,14 @@ def compare(
     if len(systems) > 1:
         panel = one_panel(systems)
         pairs = compare_panel(panel)
+        compared = {pair.second_name for pair in pairs}
+        for system in panel.systems[1:]:
+            if system.name not in compared:
+                raise UsageError(
+                    f"{system.name} and {panel.systems[0].name} have no task in common.",
+                    where=str(next(iter(system.tasks.values())).record),
+                    next_step="name results on the same tasks",
+                )
         agreements = [
             agreement(panel.systems[0], panel.systems[other], place)
             for other in range(1, len(panel.systems))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -130,4 +131,7 @@ def main() -> None:
         place = f": {error.filename}" if error.filename else ""
         sys.stderr.write(f"error: {error.strerror or error}{place}\n")
         _drop_unwritten_output()
+        sys.exit(2)
+    except Exception:  # noqa: BLE001 - 1 says that a gate failed; a fault of ours must not
+        traceback.print_exc()
         sys.exit(2)

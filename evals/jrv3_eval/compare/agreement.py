@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
 from ..stored import Place, System
 
 PERSISTENCE = 0.9  # of RBO: the top 10 have 86 % of the weight
@@ -30,6 +31,13 @@ def agreement(first: System, second: System, place: Place) -> Agreement:
     """The agreement of two systems on a task that both have, over the same candidates."""
     qids = first.tasks[place].values.qids
     one, other = first.tasks[place].lists(qids), second.tasks[place].lists(qids)
+    for qid in qids:
+        if {docid for docid, _ in one[qid]} != {docid for docid, _ in other[qid]}:
+            raise DataError(
+                f"The runs rank other documents for query {qid!r}.",
+                where=f"{first.tasks[place].record}\n         {second.tasks[place].record}",
+                next_step="evaluate both again: a run is not the one that its record is of",
+            )
     pairs = [(one[qid], other[qid]) for qid in qids if len(one[qid]) > 1]
     taus = [kendall(a, b) for a, b in pairs]
     overlaps = [rbo([d for d, _ in a], [d for d, _ in b]) for a, b in pairs]

@@ -32,7 +32,10 @@ class ShownDocument:
 
 @dataclass(frozen=True)
 class MovedQuery:
-    """A query whose value changed. before, after: the metric, fractions, by the orders named."""
+    """A query whose value changed. before, after: the metric, fractions, by the orders named.
+
+    lists_known: whether both orders are at hand. judgements_known: whether the dataset is.
+    """
 
     suite: str
     task: str
@@ -45,6 +48,8 @@ class MovedQuery:
     after: float
     top_before: tuple[ShownDocument, ...]
     top_after: tuple[ShownDocument, ...]
+    lists_known: bool = True
+    judgements_known: bool = True
 
 
 def largest(change: NDArray[np.float64], count: int) -> NDArray[np.int64]:
@@ -159,6 +164,8 @@ def _shown(
                 after=values[1][qid],
                 top_before=tuple(document(docid) for docid in before[:top]),
                 top_after=tuple(document(docid) for docid in after[:top]),
+                lists_known=bool(before),
+                judgements_known=collection is not None,
             )
         )
     return shown

@@ -11,7 +11,7 @@ import numpy as np
 from ..cards import Average, Suite, load_suite
 from ..errors import DataError, UsageError
 from ..record import TaskResult
-from ..statistics import Contrast, Resampling, Sample
+from ..statistics import RESAMPLES, Contrast, Resampling, Sample
 from ..stored import Place, System
 
 
@@ -32,6 +32,7 @@ class Panel:
     """
 
     systems: tuple[System, ...]
+    resamples: int = RESAMPLES
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -44,7 +45,8 @@ class Panel:
 
         The last column is the first stage's, whose order is what all of them reranked.
         """
-        return Resampling({key(place): self._sample(place) for place in self.places})
+        samples = {key(place): self._sample(place) for place in self.places}
+        return Resampling(samples, self.resamples)
 
     @property
     def first_stage(self) -> int:
@@ -107,11 +109,16 @@ def conflict(one: TaskResult, other: TaskResult) -> str | None:
         ("metric", one.primary_metric, other.primary_metric),
         ("dataset", one.dataset.fingerprint[:12], other.dataset.fingerprint[:12]),
         ("queries", _limit(one), _limit(other)),
+        ("relevance", _relevance(one), _relevance(other)),
     )
     found = next((f"{name}: {a} and {b}" for name, a, b in pairs if a != b), None)
     if found is None and one.candidates.hash != other.candidates.hash:
         found = f"candidates: {_candidates(one)} and {_candidates(other)}"
     return found
+
+
+def _relevance(result: TaskResult) -> str:
+    return result.protocol.relevance if result.protocol else "judgements"
 
 
 def _limit(result: TaskResult) -> str:
@@ -127,7 +134,7 @@ def one_panel(systems: Sequence[System]) -> Panel:
     """All systems as one panel. Raises UsageError where two have other candidates."""
     for index, system in enumerate(systems):
         for earlier in systems[:index]:
-            for place in system.tasks.keys() & earlier.tasks.keys():
+            for place in (p for p in earlier.tasks if p in system.tasks):
                 one, other = earlier.tasks[place], system.tasks[place]
                 reason = conflict(one.result, other.result)
                 if reason:
@@ -164,14 +171,11 @@ def _fits(system: System, group: Sequence[System]) -> bool:
 
 
 def means_of(suite: str, tasks: Sequence[str]) -> list[Mean]:
-    """A suite's averages whose tasks are all there; of an unknown suite the mean of its tasks."""
+    """A suite's averages whose tasks are all there; none of a suite that does not ship."""
     try:
         loaded = load_suite(suite, None)
     except UsageError:
-        if len(tasks) < 2:
-            return []
-        share = {key((suite, task)): 1 / len(tasks) for task in tasks}
-        return [Mean(suite, f"mean of {len(tasks)} tasks", share)]
+        return []  # its own averages are on a card that only its user has
     return [
         Mean(suite, average.name, share)
         for average in loaded.averages

@@ -72,6 +72,7 @@ def print_moved(queries: Sequence[MovedQuery]) -> None:
             for document in documents:
                 rank = document.before if documents is one.top_before else document.after
                 judged = "-" if document.relevance is None else str(document.relevance)
+                judged = judged if one.judgements_known else "?"
                 shown = (document.text or "")[:80]
                 console.print(
                     f"    {rank:>3}  [{judged}] {document.docid}  {shown}", soft_wrap=True

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compare import Panel, key
 from ..errors import UsageError
-from ..statistics import OneSided, detectable_drop, one_sided, queries_needed, standard_error
+from ..statistics import OneSided, detectable_drop, one_sided, queries_needed
 
 MARGIN, ALPHA = 0.005, 0.05
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -26,7 +26,8 @@ class Hypothesis:
 
     lower: one-sided bound at 1 - alpha. upper: bound at 1 - level, `level` being Holm's share
     of alpha. needed: queries with which equal systems would pass four times in five.
-    detectable: the smallest true drop that would fail four times in five.
+    detectable: the smallest true drop that would fail four times in five; infinite where too
+    few queries can never fail.
     """
 
     suite: str
@@ -64,7 +65,7 @@ class Gate:
             "fail"
             if "fail" in verdicts
             else "inconclusive"
-            if len(verdicts) > 1 or ("inconclusive" in verdicts)
+            if "inconclusive" in verdicts
             else "pass"
         )
 
@@ -83,21 +84,18 @@ def decide(panel: Panel, *, margin: float = MARGIN, alpha: float = ALPHA) -> Gat
             f"The margin {margin} is not between 0 and 1.",
             next_step="give it as a fraction of the metric: --margin 0.005 is half a point",
         )
-    if not 0 < alpha < 0.5:
+    if not 1e-9 < alpha < 0.5:
         raise UsageError(
             f"The alpha {alpha} is not between 0 and 0.5.", next_step="--alpha 0.05 is usual"
         )
     shares = _shares(panel)
     contrasts = [panel.contrast(share, 1, 0) for _, _, _, share in shares]
     tests = [one_sided(panel.resampling, contrast) for contrast in contrasts]
-    errors = [standard_error(panel.resampling, contrast) for contrast in contrasts]
     levels = holm_levels([test.p_drop for test in tests], alpha)
     hypotheses = []
-    for (suite, task, name, share), test, error, level in zip(
-        shares, tests, errors, levels, strict=True
-    ):
+    for (suite, task, name, share), test, level in zip(shares, tests, levels, strict=True):
         sizes = [len(panel.resampling.samples[n].ids) for n in share]
-        deviation = error[0] * float(np.sqrt(sum(sizes)))
+        deviation = test.error * float(np.sqrt(sum(sizes)))
         hypotheses.append(
             Hypothesis(
                 suite=suite,
@@ -114,11 +112,19 @@ def decide(panel: Panel, *, margin: float = MARGIN, alpha: float = ALPHA) -> Gat
                 p=test.p_drop,
                 verdict=judge(test, margin=margin, alpha=alpha, level=level),
                 needed=queries_needed(deviation, margin, alpha=alpha),
-                detectable=detectable_drop(*error, alpha=alpha, tests=len(shares), margin=margin),
+                detectable=_detectable(test, margin, alpha, len(shares)),
             )
         )
     names = [system.name for system in panel.systems]
     return Gate(names[0], names[1], margin, alpha, tuple(hypotheses))
+
+
+def _detectable(test: OneSided, margin: float, alpha: float, tests: int) -> float:
+    if test.upper(alpha / tests) == np.inf:  # so few queries fail never
+        return float("inf")
+    return detectable_drop(
+        test.error, test.freedom, alpha=alpha, tests=tests, margin=margin, shape=test.shape
+    )
 
 
 def judge(test: OneSided, *, margin: float, alpha: float, level: float) -> Verdict:

@@ -34,6 +34,13 @@ def gate_panel(baseline: Path, results: Path, model: str | None = None) -> Panel
                 where=str(system.tasks[next(iter(system.tasks))].record),
                 next_step="evaluate without --limit",
             )
+    orders = [s.example.order for s in (before, after) if not s.is_baseline]
+    if len(set(orders)) > 1:
+        raise UsageError(
+            f"The models saw the candidates in other orders: {orders[0]} and {orders[1]}.",
+            where=f"{baseline}\n         {results}",
+            next_step="evaluate both with the same --order",
+        )
     after = System(after.name, {place: after.tasks[place] for place in before.tasks})
     names = ("baseline", "candidate") if before.name == after.name else (before.name, after.name)
     return one_panel([System(names[0], before.tasks), System(names[1], after.tasks)])
@@ -42,7 +49,8 @@ def gate_panel(baseline: Path, results: Path, model: str | None = None) -> Panel
 def _the_system(systems: Sequence[System], folder: Path, model: str | None) -> System:
     """The one that is meant: the named one, the only one, or the only one that is no baseline."""
     if model is not None:
-        named = [s for s in systems if model in (s.name, s.example.reranker.name)]
+        named = [s for s in systems if s.name == model]
+        named = named or [s for s in systems if s.example.reranker.name == model]
     else:
         named = [s for s in systems if not s.is_baseline] or list(systems)
     if len(named) == 1:

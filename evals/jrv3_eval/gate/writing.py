@@ -73,8 +73,8 @@ def reason(one: Hypothesis, gate: Gate) -> str:
     if one.verdict == "fail":
         return f"{shown}: worse than the baseline, p {one.p:.4f} at level {one.level:.4f}"
     return (
-        f"{shown}: neither a drop nor its absence is shown; {one.needed:,} queries would show "
-        f"its absence, {one.queries:,} there are"
+        f"{shown}: neither a drop nor its absence is shown; with {one.needed:,} queries equal "
+        f"systems pass four times in five, and there are {one.queries:,}"
     )
 
 
@@ -86,10 +86,13 @@ def remarks(gate: Gate) -> list[str]:
         if one.verdict != "pass"
     ]
     smallest = max(gate.hypotheses, key=lambda one: one.detectable)
+    where = f"{smallest.suite}/{smallest.name}"
+    if math.isinf(smallest.detectable):
+        return [*lines, f"{where} has too few queries for any drop to fail"]
     return [
         *lines,
         f"the smallest drop that this gate fails four times in five: up to "
-        f"{smallest.detectable:.4f} ({smallest.suite}/{smallest.name})",
+        f"{smallest.detectable:.4f} ({where})",
     ]
 
 

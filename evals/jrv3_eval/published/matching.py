@@ -137,12 +137,14 @@ def beside(
     for table in tables:
         key = _place(measured, table)
         metric = _metric_in(measured, table)
-        if key is None or metric is None:
+        if key is None or metric is None or table.unit != "percent":
             continue
         if _is_the_cards(measured, table):
             named_tables.append((table, key, metric))
         for row in table.rows:
-            if plain_model(row.model) != wanted or not _same_kind(measured, table, row, key):
+            # A file that names no model is about the one that the user says it is.
+            same = plain_model(row.model) == wanted if row.model else named is not None
+            if not same or not _same_kind(measured, table, row, key):
                 continue
             value = _value(row, metric, key)
             if value is not None:
@@ -276,6 +278,10 @@ def _joined(values: Iterable[str]) -> str:
 
 def _other_retriever(measured: Measured, row: Row | None) -> Iterable[Field]:
     """A name that the user gave may not turn BM25 into a dense model."""
+    stages = dict.fromkeys(r.candidates.first_stage for r in measured.results)
+    if len(stages) > 1:
+        yield Field("first stage", ", ".join(stages), "one model", "conflict")
+        return
     if row is None or plain_model(row.model) == plain_model(measured.model):
         return
     lexical = measured.model.startswith("bm25")

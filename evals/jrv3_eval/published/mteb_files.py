@@ -75,9 +75,12 @@ def _percent(scores: Mapping[str, Any]) -> Values:
 
 
 def _model_of(path: Path) -> tuple[str, str]:
-    """Model and revision, as mteb's results repository has them: org__model/revision/file."""
+    """Model and revision, as mteb's results repository has them: org__model/revision/file.
+
+    Empty where the file does not lie so: then no name says whose values they are.
+    """
     revision, model = path.parent.name, path.parent.parent.name.replace("__", "/")
-    return (model, revision) if "/" in model else (path.parent.name or "model", "")
+    return (model, revision) if "/" in model else ("", "")
 
 
 def _table(
@@ -96,7 +99,7 @@ def _table(
         versions.add(str(content["mteb_version"]))
     return PublishedTable(
         schema=1,
-        name=f"mteb-{model}-{suite}",
+        name=f"mteb-{model}-{suite}" if model else f"mteb-{suite}",
         suite=suite,
         metrics=tuple(values),
         decimals=3,
@@ -111,9 +114,9 @@ def _table(
             title=f"result files of mteb {', '.join(sorted(versions))}",
             url="https://github.com/embeddings-benchmark/results",
             version=revision or None,
-            table=model,
+            table=model or "a file of its own",
         ),
-        rows=(Row(model=model, label=model, scores=values),),
+        rows=(Row(model=model, label=model or "model not named", scores=values),),
         notes=("a reranker's results in mteb rest on candidates that the file does not name",),
     )
 

@@ -110,6 +110,7 @@ class PublishedTable(_Part):
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         if repeated:
             raise ValueError(f"a line stands twice: {', '.join(repeated)}")
+        found: list[float] = []
         for row in self.rows:
             unknown = {*row.scores, *row.averages} - set(self.metrics)
             if unknown:
@@ -119,8 +120,9 @@ class PublishedTable(_Part):
             values = [*row.averages.values(), *(v for s in row.scores.values() for v in s.values())]
             if any(not -100 <= value <= 100 for value in values):
                 raise ValueError(f"{row.label}: a percentage lies outside of -100 to 100")
-            if values and max(map(abs, values)) <= 1 and len(values) > 2:
-                raise ValueError(f"{row.label}: fractions; values are stored as percent")
+            found.extend(values)
+        if found and max(map(abs, found)) <= 1:
+            raise ValueError("the values are fractions; they are stored as percent")
         return self
 
     def first_stage_for(self, suite: str) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..averages import suite_averages
 from ..cards import load_suite
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 from ..record import TaskResult
 from .matching import Beside, Measured, beside, measured_average, measured_task
-from .schema import PublishedTable
+from .schema import PublishedTable, plain_model
 
 
 def systems_beside(
@@ -19,14 +19,25 @@ def systems_beside(
 ) -> list[Beside]:
     """Each system's means and tasks beside what is published of its model.
 
-    names: a system's name -> the published model that it is to be compared with.
+    names: a system's name -> the published model that it is to be compared with. Raises
+    UsageError where no table has that model.
     """
+    _refuse_unknown((names or {}).values(), tables)
     found = []
     for name, results in systems:
         named = (names or {}).get(name)
         for one in [*_averages(results), *(measured_task(result) for result in results)]:
             found.extend(beside(one, tables, named))
     return found
+
+
+def _refuse_unknown(models: Iterable[str], tables: Sequence[PublishedTable]) -> None:
+    known = {plain_model(row.model): row.model for table in tables for row in table.rows}
+    if "" in known:
+        return  # a file that names no model may be about any
+    for model in models:
+        if plain_model(model) not in known:
+            raise unknown("published model", model, set(known.values()))
 
 
 def _averages(results: Sequence[TaskResult]) -> list[Measured]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..compare import MovedQuery, Panel, compare_two, corrected, moved_by_reranking, panels
 from ..errors import unknown
 from ..published import Beside, PublishedTable, beside_remarks, systems_beside
+from ..record import TaskResult
+from ..statistics import RESAMPLES
 from ..stored import Place, Stored, System
 from .diagnoses import diagnose
-from .figures import Plot, Series, draw
+from .figures import ROWS, Plot, Series, draw
 from .model import Report, Section
 from .tables import Ranked, pairs_table, published_table, suite_table, suites_table
 
@@ -47,7 +49,7 @@ def build_report(
         known = [name for s in systems for name in (s.name, s.example.reranker.name)]
         if options.baseline not in known:
             raise unknown("system", options.baseline, set(known))
-    ranked = _ranked(panels(systems), options.baseline)
+    ranked = _ranked(panels(systems), options)
     measured = [
         (system.name, [stored.result for stored in system.tasks.values()])
         for system in systems
@@ -76,20 +78,42 @@ def build_report(
     return report, plots
 
 
-def _ranked(found: Sequence[Panel], baseline: str | None) -> list[Ranked]:
+def _ranked(found: Sequence[Panel], options: ReportOptions) -> list[Ranked]:
     """Every system against the baseline where it stands on the same candidates."""
-    ranked = []
-    for panel in found:
-        names = {s.name: i for i, s in enumerate(panel.systems)}
-        names |= {s.example.reranker.name: i for i, s in reversed([*enumerate(panel.systems)])}
-        against = panel.first_stage if baseline is None else names.get(baseline)
-        pairs = []
-        if against is not None:
-            others = [i for i, s in enumerate(panel.systems) if i != against and not s.is_baseline]
-            pairs = [pair for other in others for pair in compare_two(panel, against, other)]
-        name = baseline or "the first stage"
-        ranked.append(Ranked(panel, name, corrected(pairs)))
-    return ranked
+    against = [_baseline(panel, options.baseline) for panel in found]
+    others = [
+        [i for i, s in enumerate(panel.systems) if i != base and not s.is_baseline]
+        if base is not None
+        else []
+        for panel, base in zip(found, against, strict=True)
+    ]
+    expected = sum(
+        len(chosen) * (len(panel.places) + len(panel.means))
+        for panel, chosen in zip(found, others, strict=True)
+    )
+    # A p-value is at least 1 / (draws + 1): enough draws that a corrected one can be small.
+    found = [replace(panel, resamples=max(RESAMPLES, 40 * expected)) for panel in found]
+    pairs = [
+        [pair for other in chosen for pair in compare_two(panel, base or 0, other)]
+        for panel, base, chosen in zip(found, against, others, strict=True)
+    ]
+    whole = iter(corrected([pair for group in pairs for pair in group]))
+    count = sum(map(len, pairs))
+    names = options.baseline or "the first stage"
+    return [
+        Ranked(panel, names, [next(whole) for _ in group], count, options.names)
+        for panel, group in zip(found, pairs, strict=True)
+    ]
+
+
+def _baseline(panel: Panel, baseline: str | None) -> int | None:
+    """The column that others are compared with; None where the panel has it not."""
+    if baseline is None:
+        return panel.first_stage
+    for index, system in enumerate(panel.systems):
+        if baseline in (system.name, system.example.reranker.name):
+            return index
+    return None
 
 
 def _results_section(ranked: Sequence[Ranked], plots: Sequence[Plot]) -> Section:
@@ -123,8 +147,9 @@ def _lead(systems: Sequence[System]) -> tuple[str, ...]:
         one = system.example.reranker
         if not system.is_baseline:
             weights = f", weights {one.weights[:12]}" if one.weights else ""
-            kind = "listwise" if one.listwise else "pointwise"
-            lines[f"{system.name}: {one.family}, {kind}{weights}"] = None
+            kind = ", listwise" if one.listwise else ", pointwise"
+            shown = "" if one.family == "run" else kind  # of a run nobody knows
+            lines[f"{system.name}: {one.family}{shown}{weights}"] = None
     for system in systems:
         for (suite, task), stored in system.tasks.items():
             result = stored.result
@@ -138,15 +163,16 @@ def _lead(systems: Sequence[System]) -> tuple[str, ...]:
 
 
 def _scores_plot(systems: Sequence[System]) -> Plot:
-    places = list(dict.fromkeys(place for system in systems for place in system.tasks))[:40]
+    places = list(dict.fromkeys(place for system in systems for place in system.tasks))[:ROWS]
     series = []
     for system in systems:
         shown = [(row, place) for row, place in enumerate(places) if place in system.tasks]
         results = [system.tasks[place].result for _, place in shown]
-        ends = [r.interval[r.primary_metric] for r in results]
+        ends = [_interval(r) for r in results]
+        is_none = system.example.reranker.name == "none"
         series.append(
             Series(
-                system.name,
+                system.name.replace("none", "first stage", 1) if is_none else system.name,
                 [100 * r.metrics[r.primary_metric] for r in results],
                 [float(row) for row, _ in shown],
                 [100 * low for low, _ in ends],
@@ -170,8 +196,8 @@ def _published_plots(beside: Sequence[Beside]) -> list[Plot]:
     plots = []
     rows = [b for b in beside if b.difference is not None and b.measured.task is not None]
     for index, model in enumerate(dict.fromkeys(row.measured.model for row in rows)):
-        own = [row for row in rows if row.measured.model == model][:40]
-        ends = [row.measured.results[0].interval[row.measured.metric] for row in own]
+        own = [row for row in rows if row.measured.model == model][:ROWS]
+        ends = [_interval(row.measured.results[0]) for row in own]
         at = [float(row) for row in range(len(own))]
         series = [
             Series(
@@ -241,3 +267,8 @@ def _unranked(systems: Sequence[System], place: Place, system: System) -> Stored
 def _score(system: System, place: Place) -> float:
     result = system.tasks[place].result
     return result.metrics[result.primary_metric]
+
+
+def _interval(result: TaskResult) -> tuple[float, float]:
+    value = result.metrics[result.primary_metric]
+    return result.interval.get(result.primary_metric, (value, value))

@@ -13,11 +13,12 @@ from ..diagnosis import (
     score_spread,
 )
 from ..stored import System
-from .figures import Plot, Series
+from .figures import ROWS, Plot, Series
 from .model import Cell, Column, Table
 
 # Reading runs costs a second a million lines; beyond this a report does without them.
 MOST_CANDIDATES = 3_000_000
+SHOWN = 4  # figures of one kind
 Found = tuple[list[Table], list[Plot], list[str]]
 
 
@@ -32,7 +33,7 @@ def diagnose(systems: Sequence[System], cache: Path) -> Found:
             f"run, and these hold {total:,} lines."
         )
     tables = [_headroom(systems), _scoring(systems)]
-    plots = [_headroom_plot(systems), *_pareto(systems)]
+    plots = [_headroom_plot(systems, lines), *_pareto(systems, lines)] if _results(systems) else []
     spread = order_spreads(systems, rankings=with_runs)
     if spread:
         tables.append(_orders_table(spread))
@@ -99,6 +100,7 @@ def _scoring(systems: Sequence[System]) -> Table:
     for name, system, place in _results(systems):
         result = system.tasks[place].result
         cost, ties = result.cost, result.ties
+        is_run = result.reranker.family == "run"  # nobody here saw what it cut
         rows.append(
             (
                 Cell(name),
@@ -107,7 +109,7 @@ def _scoring(systems: Sequence[System]) -> Table:
                 _percent(ties.lowest),
                 _percent(ties.highest),
                 _percent(result.metrics.get("judged@10")),
-                _percent(result.truncated.documents),
+                Cell("-") if is_run else _percent(result.truncated.documents),
                 _number(cost.documents_per_s, ",.1f"),
                 _number(cost.latency_ms.p50, ",.1f"),
                 _number(cost.latency_ms.p95, ",.1f"),
@@ -210,24 +212,33 @@ def _orders_plot(spreads: Sequence[object]) -> Plot:
     )
 
 
-def _headroom_plot(systems: Sequence[System]) -> Plot:
-    rows = _results(systems)[:40]
-    parts: list[tuple[float, float, float]] = []
+def _headroom_plot(systems: Sequence[System], lines: list[str]) -> Plot:
+    every = _results(systems)
+    rows = every[:ROWS]
+    if len(every) > ROWS:
+        lines.append(
+            f"The figure of the headroom shows the first {ROWS} of {len(every)} rows; the table "
+            "has all."
+        )
+    parts: list[tuple[float, float, float, float]] = []
     for _, system, place in rows:
         result = system.tasks[place].result
         metric = result.primary_metric
         first = 100 * result.candidates.metrics[metric]
-        gain = max(0.0, 100 * result.metrics[metric] - first)
-        parts.append((first, gain, max(0.0, 100 * result.candidates.oracle[metric] - first - gain)))
+        reranked, oracle = 100 * result.metrics[metric], 100 * result.candidates.oracle[metric]
+        kept, high = min(first, reranked), max(first, reranked)
+        parts.append(
+            (kept, max(0.0, first - reranked), max(0.0, reranked - first), max(0.0, oracle - high))
+        )
     series = [
         Series(name, [part[i] for part in parts], [float(r) for r in range(len(rows))])
-        for i, name in enumerate(("first stage", "captured", "left"))
+        for i, name in enumerate(("first stage", "lost", "captured", "left"))
     ]
     return Plot(
         "headroom",
         "Headroom captured",
-        "For each task and model: the first stage's score, what the reranker gained, and what "
-        "the best order of the candidates would still gain. The Headroom table has the values.",
+        "For each task and model: the first stage's score, what the reranker lost or gained, "
+        "and what the best order of the candidates would still gain.",
         "bars",
         series,
         "points",
@@ -235,7 +246,7 @@ def _headroom_plot(systems: Sequence[System]) -> Plot:
     )
 
 
-def _pareto(systems: Sequence[System]) -> list[Plot]:
+def _pareto(systems: Sequence[System], lines: list[str]) -> list[Plot]:
     """Quality against speed, by task; only where two models or more were timed."""
     plots = []
     for place in dict.fromkeys(place for _, _, place in _results(systems)):
@@ -247,18 +258,21 @@ def _pareto(systems: Sequence[System]) -> list[Plot]:
                 points.append((system.name, result.cost.documents_per_s, value))
         if len(points) > 1:
             plots.append((place, points))
+    if len(plots) > SHOWN:
+        lines.append(f"Quality against speed is drawn for {SHOWN} of {len(plots)} tasks.")
     return [
         Plot(
             f"pareto-{'-'.join(place)}",
             f"Quality against speed: {'/'.join(place)}",
-            "Each model's score against documents scored a second; up and right is better.",
+            "Each model's score against documents scored a second; up and right is better. The "
+            "line joins the models that no other one beats in both.",
             "points",
-            [Series(name, [speed], [value], labels=[name]) for name, speed, value in points],
+            [Series(name, [speed], [value]) for name, speed, value in points],
             "documents/s",
             "points",
             log_x=True,
         )
-        for place, points in plots[:4]
+        for place, points in plots[:SHOWN]
     ]
 
 
@@ -282,6 +296,8 @@ def _depth(systems: Sequence[System], cache: Path | None, lines: list[str]) -> l
             [100 * value for value in values.values()],
         )
         curves.setdefault(place, []).append(series)
+    if len(curves) > SHOWN:
+        lines.append(f"Quality by depth is drawn for {SHOWN} of {len(curves)} tasks.")
     if not curves and cache is not None and _results(systems):
         lines.append(
             "There is no depth curve: for a listwise model it takes a run at each depth, for "
@@ -297,7 +313,7 @@ def _depth(systems: Sequence[System], cache: Path | None, lines: list[str]) -> l
             "candidates a query",
             "points",
         )
-        for place, series in list(curves.items())[:4]
+        for place, series in list(curves.items())[:SHOWN]
     ]
 
 

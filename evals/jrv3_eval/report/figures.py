@@ -17,6 +17,7 @@ from .model import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 Format = Literal["svg", "pdf", "png"]
+ROWS = 40  # of one figure
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -56,7 +57,8 @@ class Series:
 @dataclass(frozen=True)
 class Plot:
     """What a figure shows. kind: `rows` (a dot with its interval in each named row), `bars`
-    (parts of a whole in each row), `lines`, or `points` with labels. ticks: names of rows."""
+    (parts of a whole in each row), `lines`, or `points`
+    with the line of those that no other one beats. ticks: names of rows."""
 
     name: str
     title: str
@@ -101,14 +103,22 @@ def _styled() -> Iterator[None]:
 def _figure(plot: Plot) -> Any:
     from matplotlib.figure import Figure as Canvas
 
-    height = 2.6 if plot.kind in ("lines", "points") else 0.9 + 0.32 * max(3, len(plot.ticks))
+    lines = max(1, len(plot.series) / 3) if plot.kind == "rows" else 1
+    height = 0.9 + 0.32 * max(3, len(plot.ticks) * lines)
+    if plot.kind in ("lines", "points"):
+        height = max(2.6, 0.2 * len(plot.series))
     figure = Canvas(figsize=(7.0, height))
     axes = figure.add_subplot()
     {"rows": _rows, "bars": _bars, "lines": _lines, "points": _points}[plot.kind](axes, plot)
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     if plot.log_x:
+        from matplotlib.ticker import FuncFormatter
+
         axes.set_xscale("log")
+        for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            axis(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.tick_params(axis="x", which="both", labelsize=7, rotation=45)
     if len(plot.series) > 1 or plot.kind == "bars":
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     return figure
@@ -129,7 +139,7 @@ def _rows(axes: Any, plot: Plot) -> None:
             markersize=4.5,
             color=_colour(index),
             markerfacecolor="white" if one.low is None else _colour(index),
-            label=one.name,
+            label=_short(one.name),
         )
     _name_rows(axes, plot)
 
@@ -142,11 +152,11 @@ def _bars(axes: Any, plot: Plot) -> None:
             list(one.x),
             left=left,
             height=0.6,
-            color=("#999999", COLOURS[0], "#FFFFFF")[index % 3],
+            color=("#999999", "#D55E00", COLOURS[0], "#FFFFFF")[index % 4],
             edgecolor="black",
             linewidth=0.6,
-            hatch=("", "///", "")[index % 3],
-            label=one.name,
+            hatch=("", "xxx", "///", "")[index % 4],
+            label=_short(one.name),
         )
         left = [before + part for before, part in zip(left, one.x, strict=True)]
     _name_rows(axes, plot)
@@ -184,8 +194,16 @@ def _points(axes: Any, plot: Plot) -> None:
             color=_colour(index),
             label=_short(one.name),
         )
-        for x, y, label in zip(one.x, one.y, one.labels, strict=False):
-            axes.annotate(_short(label), (x, y), (4, 4), textcoords="offset points", fontsize=8)
+    best = sorted(
+        (x, y)
+        for one in plot.series
+        for x, y in zip(one.x, one.y, strict=True)
+        if not any(
+            (other.x[0] >= x and other.y[0] >= y) and (other.x[0], other.y[0]) != (x, y)
+            for other in plot.series
+        )
+    )
+    axes.plot([x for x, _ in best], [y for _, y in best], color="#999999", linewidth=1, zorder=0)
 
 
 def _colour(index: int) -> str:
@@ -199,6 +217,7 @@ def _marker(index: int) -> str:
 
 def _short(name: str) -> str:
     plain = " ".join(name.split())
+    plain = f" {plain}" if plain.startswith("_") else plain  # else no legend names it
     return plain if len(plain) <= 40 else plain[:37] + "..."
 
 

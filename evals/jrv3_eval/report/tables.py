@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..compare import Mean, Pair, Panel, key
@@ -12,16 +12,21 @@ from .model import Cell, Column, Mark, Table
 
 SIGNIFICANT, LIMITED = "*", "‡"
 LEVEL = 0.05
-UNRANKED = ("oracle", "random")
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A panel with the comparison of each of its systems to `baseline`."""
+    """A panel with the comparison of each of its systems to `baseline`.
+
+    comparisons: how many the whole report makes; p-values are corrected for all of them.
+    published_as: a system's name -> the published model that it is.
+    """
 
     panel: Panel
     baseline: str
     pairs: Sequence[Pair]
+    comparisons: int
+    published_as: Mapping[str, str]
 
     def significant(self, system: str, suite: str, name: str, task: str | None) -> bool:
         """Whether the system differs from the baseline there, all comparisons corrected for."""
@@ -49,7 +54,8 @@ def suites_table(panels: Sequence[Ranked]) -> Table | None:
     return Table(
         name="suites",
         title="Suites",
-        caption=f"Means over tasks, percent. {_protocol(panels, None)}",
+        caption=f"Means over tasks of {_metrics(panels, means)}, percent. "
+        f"{_protocol(panels, None)}",
         columns=(Column("model", numeric=False), *titles),
         rows=tuple(rows),
         legend=_legend(rows, panels),
@@ -99,8 +105,11 @@ def _panel_rows(
     panel = one.panel
     shown = [panel.first_stage, *(i for i, s in enumerate(panel.systems) if not _is_none(panel, i))]
     values = [[_value(panel, system, mean) for _, mean in columns] for system in shown]
+    # The oracle and random orders are no contestants.
     ranked = [
-        index for index, system in enumerate(shown) if not panel.name(system).startswith(UNRANKED)
+        index
+        for index, system in enumerate(shown)
+        if system == panel.first_stage or not panel.systems[system].is_baseline
     ]
     marks = [_marks([row[c] for row in values], ranked) for c in range(len(columns))]
     rows = []
@@ -123,8 +132,10 @@ def _is_none(panel: Panel, system: int) -> bool:
 
 
 def _stage(panel: Panel) -> str:
-    stages = dict.fromkeys(panel.result(p).candidates.first_stage for p in panel.places)
-    return f"first stage: {', '.join(stages)}"
+    results = [panel.result(place).candidates for place in panel.places]
+    stages = ", ".join(dict.fromkeys(one.first_stage for one in results))
+    depths = ", ".join(str(depth) for depth in sorted({one.depth for one in results}))
+    return f"first stage: {stages}, top {depths}"
 
 
 def _value(panel: Panel, system: int, mean: Mean | None) -> float | None:
@@ -157,7 +168,8 @@ def _signs(one: Ranked, system: int, place: Place, mean: Mean) -> tuple[str, ...
     signs = []
     if one.significant(name, mean.suite, mean.name, task):
         signs.append(SIGNIFICANT)
-    if any(declares(results[0].reranker.name, *p) for p in tasks):
+    model = one.published_as.get(name, results[0].reranker.name)
+    if any(declares(model, *p) for p in tasks):
         signs.append(TRAINING_SIGN)
     if any(result.limit is not None for result in results):
         signs.append(LIMITED)
@@ -169,7 +181,7 @@ def _legend(
 ) -> tuple[tuple[str, str], ...]:
     used = {sign for row in rows for cell in row for sign in cell.signs}
     baselines = ", ".join(dict.fromkeys(one.baseline for one in panels))
-    count = sum(len(one.pairs) for one in panels)
+    count = max((one.comparisons for one in panels), default=0)
     meanings = (
         (
             SIGNIFICANT,
@@ -187,6 +199,17 @@ def _metric(panel: Panel, suite: str) -> str:
     as_published = result.protocol and result.protocol.published_as
     name = result.primary_metric
     return f"{name} (published as {as_published})" if as_published else name
+
+
+def _metrics(panels: Sequence[Ranked], means: Sequence[tuple[str, str]]) -> str:
+    """The metrics of these suites."""
+    found = [
+        _metric(one.panel, suite)
+        for suite, _ in means
+        for one in panels
+        if any(place[0] == suite for place in one.panel.places)
+    ]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _protocol(panels: Sequence[Ranked], suite: str | None) -> str:
@@ -247,7 +270,8 @@ def published_table(rows: Sequence[Beside]) -> Table | None:
     cells = []
     for row in rows:
         one = row.measured
-        trained = any(declares(one.model, r.suite, r.task) for r in one.results)
+        model = row.row.model if row.row else one.model
+        trained = any(declares(model, r.suite, r.task) for r in one.results)
         signs = (TRAINING_SIGN,) if trained else ()
         cells.append(
             (

@@ -37,6 +37,7 @@ def write_report(
         from .page import render_page
 
         content["report.html"] = render_page(report).encode("utf-8")
+    _remove_earlier(to)
     written = []
     for name, data in content.items():
         path = to / name
@@ -44,3 +45,11 @@ def write_report(
             temporary.write_bytes(data)
         written.append(path)
     return written
+
+
+def _remove_earlier(to: Path) -> None:
+    """An earlier report's files, which would else stand beside this one's."""
+    for pattern in ("report.md", "report.html", "latex/*.tex", "figures/*.*"):
+        for path in to.glob(pattern):
+            if path.suffix in (".md", ".html", ".tex", ".svg", ".pdf", ".png"):
+                path.unlink()

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 RESAMPLES = 9_999
 SEED = 0
 _CELLS = 2_000_000
+_LONG = 1_000
+FEWEST = 1_999  # bootstrap draws; tests keep all resamples, for their smallest p-values
+_DRAWN = 20_000_000  # queries drawn in all
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int], Floats]
 
@@ -70,7 +73,7 @@ class Resampling:
     def drawn(self) -> Mapping[str, Floats]:
         """Bootstrap means of each sample, float64 [resamples, systems]."""
         found: dict[str, Floats] = {}
-        for name, (sums, sizes) in self._sums(_counts).items():
+        for name, (sums, sizes) in self._sums(_counts, self.draws).items():
             with np.errstate(invalid="ignore", divide="ignore"):
                 means = sums / sizes[:, None]
             # Of shared questions a draw may hold none of this task's: then its own mean.
@@ -82,7 +85,7 @@ class Resampling:
         """Sums over random halves of the queries, over n [resamples, systems]; their shares."""
         return {
             name: (sums / len(self.samples[name].ids), sizes / len(self.samples[name].ids))
-            for name, (sums, sizes) in self._sums(_bits).items()
+            for name, (sums, sizes) in self._sums(_bits, self.resamples).items()
         }
 
     def estimate(self, contrast: Contrast) -> float:
@@ -93,28 +96,32 @@ class Resampling:
 
     def units(self, contrast: Contrast) -> list[Floats]:
         """For each independent group, the influence of each question: sums to 0 over them."""
-        groups: dict[str, dict[str, float]] = {}
+        groups: dict[str, list[tuple[tuple[str, ...], Floats]]] = {}
         for name, weights in contrast.weights.items():
             sample = self.samples[name]
             values = sample.values @ weights
             parts = (values - values.mean()) / len(values)
-            members = groups.setdefault(sample.group, {})
-            for qid, part in zip(sample.ids, parts.tolist(), strict=True):
-                members[qid] = members.get(qid, 0.0) + part
-        return [np.array(list(members.values())) for members in groups.values()]
+            groups.setdefault(sample.group, []).append((sample.ids, parts))
+        return [_by_question(held) if len(held) > 1 else held[0][1] for held in groups.values()]
 
-    def _sums(self, draw: Draw) -> dict[str, tuple[Floats, Floats]]:
+    @cached_property
+    def draws(self) -> int:
+        """Bootstrap draws: `resamples`, fewer over many queries, whose means hardly scatter."""
+        largest = max(len(sample.ids) for sample in self.samples.values())
+        return min(self.resamples, max(FEWEST, _DRAWN // largest))
+
+    def _sums(self, draw: Draw, draws: int) -> dict[str, tuple[Floats, Floats]]:
         """Weighted sums of each sample's values and of the weights, for weights that are drawn."""
         found: dict[str, tuple[Floats, Floats]] = {}
         groups: dict[str, list[str]] = {}
         for name, sample in self.samples.items():
             groups.setdefault(sample.group, []).append(name)
         for group, names in groups.items():
-            found |= self._group_sums(group, names, draw)
+            found |= self._group_sums(group, names, draw, draws)
         return found
 
     def _group_sums(
-        self, group: str, names: Sequence[str], draw: Draw
+        self, group: str, names: Sequence[str], draw: Draw, draws: int
     ) -> dict[str, tuple[Floats, Floats]]:
         questions = sorted({qid for name in names for qid in self.samples[name].ids})
         place = {qid: index for index, qid in enumerate(questions)}
@@ -122,8 +129,8 @@ class Resampling:
         rng = np.random.default_rng([SEED, _key(group)])
         parts: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in names}
         step = max(1, _CELLS // len(questions))
-        for start in range(0, self.resamples, step):
-            weights = draw(rng, min(step, self.resamples - start), len(questions))
+        for start in range(0, draws, step):
+            weights = draw(rng, min(step, draws - start), len(questions))
             for name in names:
                 # In the order of the questions, so that no column has to be moved.
                 order = np.argsort(rows[name])
@@ -138,12 +145,26 @@ class Resampling:
         }
 
 
+def _by_question(held: Sequence[tuple[tuple[str, ...], Floats]]) -> Floats:
+    """What each question adds over all tasks of its group."""
+    members: dict[str, float] = {}
+    for ids, parts in held:
+        for qid, part in zip(ids, parts.tolist(), strict=True):
+            members[qid] = members.get(qid, 0.0) + part
+    return np.array(list(members.values()))
+
+
 def _key(group: str) -> int:
     return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "little")
 
 
 def _counts(rng: np.random.Generator, draws: int, size: int) -> Floats:
     """How often each of `size` questions is drawn, with replacement."""
+    if size > _LONG:  # a row at a time stays in the processor's cache: half the time
+        rows = np.empty((draws, size))
+        for row in rows:
+            row[:] = np.bincount(rng.integers(0, size, size=size), minlength=size)
+        return rows
     chosen = rng.integers(0, size, size=(draws, size), dtype=np.int64)
     chosen += np.arange(draws, dtype=np.int64)[:, None] * size
     counted = np.bincount(chosen.ravel(), minlength=draws * size)

@@ -42,8 +42,15 @@ class Stored:
         # next query's mostly after them: of a million lines few are looked at.
         separator = b"\t" if b"\t" in content else b" "
         found, place = {}, 0
-        for qid in qids:
-            found[qid], place = _lines_of(content, qid.encode(), separator, place)
+        try:
+            for qid in qids:
+                found[qid], place = _lines_of(content, qid.encode(), separator, place)
+        except (IndexError, ValueError):
+            raise DataError(
+                "The run is damaged.",
+                where=str(self.record.with_suffix(".run.gz")),
+                next_step=_AGAIN,
+            ) from None
         return found
 
 
@@ -81,8 +88,8 @@ def read_systems(places: Sequence[Path]) -> list[System]:
     """The systems of these result folders, in their order, and by name within a folder.
 
     A system is a reranker with its settings, order, depth and limit; where one folder has it
-    over several first stages on the same task, each of these is a system. Raises DataError
-    where a folder has no result, or two that cannot be told apart.
+    over several first stages on the same task, or several runs of one name, each is a system.
+    Raises DataError where a folder has no result, or two that cannot be told apart.
     """
     groups: list[tuple[Path, list[Stored]]] = []
     for place in places:
@@ -116,7 +123,15 @@ def _read_record(file: Path, place: Path) -> Stored | None:
             raise DataError("The file is not a record.", where=str(file), next_step=_AGAIN)
         return None
     try:
-        return Stored(TaskResult.from_json(content), file)
+        result = TaskResult.from_json(content)
+        metric = result.primary_metric
+        if metric not in result.metrics or metric not in result.candidates.metrics:
+            raise DataError(
+                f"The record has no value of its primary metric {metric}.",
+                where=str(file),
+                next_step=_AGAIN,
+            )
+        return Stored(result, file)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
@@ -157,8 +172,13 @@ def _read_values(path: Path, result: TaskResult) -> PerQueryValues:
         raise DataError(
             f"The values per query cannot be read: {error}", where=str(path), next_step=_AGAIN
         ) from None
-    mean = columns.get(result.primary_metric, np.empty(0))
-    stated = result.metrics[result.primary_metric]
+    metric = result.primary_metric
+    wanted = {metric, f"first_stage_{metric}", f"oracle_{metric}"}
+    if missing := sorted(wanted - columns.keys()):
+        raise DataError(
+            f"The values per query lack {', '.join(missing)}.", where=str(path), next_step=_AGAIN
+        )
+    mean, stated = columns[metric], result.metrics[metric]
     if not len(mean) or not abs(float(mean.mean()) - stated) <= 1e-9:
         raise DataError(
             f"The values per query are not those of the record: their mean of "
@@ -211,7 +231,9 @@ def _split(group: Sequence[Stored]) -> Iterator[list[Stored]]:
     parts: dict[str, list[Stored]] = {}
     for stored in group:
         candidates = stored.result.candidates
-        key = digest_json([candidates.first_stage, candidates.settings])
+        key = digest_json(
+            [candidates.first_stage, candidates.settings, stored.result.reranker.weights]
+        )
         parts.setdefault(key, []).append(stored)
     yield from sorted(parts.values(), key=lambda part: part[0].result.candidates.first_stage)
 
