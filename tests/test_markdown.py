@@ -83,7 +83,7 @@ def test_hostile_texts_are_neither_markup_nor_mentions() -> None:
         assert active not in seen
     for control in ("\ud800", "\x07", "\u202e"):
         assert control not in text
-    assert not re.search(r"(?<!\\)<(?!/?(?:sup|u|span)>)", text)
+    assert not re.search(r"(?<!\\)<(?!/?(?:sup|ins|span)>)", text)
     for row in (line for line in text.splitlines() if line.startswith("| ")):
         assert re.sub(r"\\.", "", row).count("|") in (3, 4)
 
@@ -98,7 +98,7 @@ def test_a_renderer_shows_hostile_texts_as_they_are() -> None:
     page = rendered(hostile())
     tags = set(re.findall(r"<(\w+)", page))
     structure = {"h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
-    assert tags == structure | {"em", "strong", "sup", "u", "span", "img"}
+    assert tags == structure | {"em", "strong", "sup", "ins", "span", "img"}
     for pattern in (r"<h1>(.*?)</h1>", r"<li>(.*?)</li>", r"<p>(.*?)</p>", r"<td>(.*?)</td>"):
         found = re.search(pattern, page)
         assert found
