@@ -406,4 +406,4 @@ def test_four_times_in_five_a_detectable_drop_is_found() -> None:
     for number in range(SIMULATIONS):
         test = one_sided(of(draw(rng, queries) - size, FEWER, str(number)), DIFFERENCE)
         found += test.upper(level) < 0 and test.lower(0.05) <= -0.005
-    assert found / SIMULATIONS == pytest.approx(0.8, abs=0.03)
+    assert 0.78 <= found / SIMULATIONS <= 0.88  # 83 % are aimed at
