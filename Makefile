@@ -21,7 +21,7 @@ refresh-demo: demo
 	$(BIN)/jrv3-eval report reports/local/results --to reports/demo --title 'The demo' --format md,html
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 gate: $(STAMP)
 	rm -rf reports/local/own
