@@ -427,7 +427,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(cli: Cli, folder: Path) -> Non
     ("name", "content"),
     [
         ("tokenizer.json", b"{}"),
-        ("tokenizer.json.gz", gzip.compress(b"{}" * 99)[:20]),
+        ("tokenizer.json.gz", gzip.compress(b"{}" * 99, mtime=0)[:20]),
         ("tokenizer.json.gz", b"no gzip"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_result_of_mteb_is_a_retrieval_table_in_percent(tmp_path: Path) -> Non
     "damaged",
     [
         b"\x1f\x8b\x08 cut off",
-        gzip.compress(b'{"scores": {"test"'),
+        gzip.compress(b'{"scores": {"test"', mtime=0),
         b'{"scores": [], "mteb_version": "2"}',
         b'{"task_name": "NFCorpus", "scores": {"test": [3]}, "mteb_version": "2"}',
         b'{"task_name": "NFCorpus", "scores": {"test": null}, "mteb_version": "2"}',
