@@ -144,6 +144,8 @@ def beside_json(row: Beside) -> dict[str, object]:
         "metric": row.measured.metric,
         "measured": row.measured.value,
         "published": row.published,
+        "first_stage": row.measured.first_stage,
+        "published_first_stage": row.published_first_stage,
         "difference": row.difference,
         "verdict": row.verdict,
         "assuming": list(row.assuming),

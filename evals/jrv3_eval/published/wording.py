@@ -40,5 +40,6 @@ def marked_name(row: Beside) -> str:
     """The task's name, with a mark where the model was trained on it."""
     one = row.measured
     tasks = [(result.suite, result.task) for result in one.results]
-    trained = any(declares(one.model, suite, task) for suite, task in tasks)
+    model = row.row.model if row.row and row.row.model else one.model
+    trained = any(declares(model, suite, task) for suite, task in tasks)
     return f"{one.name} {SIGN}" if trained else one.name

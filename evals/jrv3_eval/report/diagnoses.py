@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..diagnosis import (
+    OrderSpread,
     depth_curve,
     depth_runs,
     headroom_by_query,
@@ -162,11 +163,8 @@ def _scores(systems: Sequence[System]) -> list[Table]:
     ]
 
 
-def _orders_table(spreads: Sequence[object]) -> Table:
-    from ..diagnosis import OrderSpread
-
-    found = [one for one in spreads if isinstance(one, OrderSpread)]
-    orders = list(dict.fromkeys(order for one in found for order in one.values))
+def _orders_table(spreads: Sequence[OrderSpread]) -> Table:
+    orders = list(dict.fromkeys(order for one in spreads for order in one.values))
     rows = tuple(
         (
             Cell("/".join(one.place)),
@@ -175,7 +173,7 @@ def _orders_table(spreads: Sequence[object]) -> Table:
             _percent(one.spread),
             _number(one.kendall, ".3f"),
         )
-        for one in found
+        for one in spreads
     )
     return Table(
         name="orders",
@@ -187,17 +185,14 @@ def _orders_table(spreads: Sequence[object]) -> Table:
     )
 
 
-def _orders_plot(spreads: Sequence[object]) -> Plot:
-    from ..diagnosis import OrderSpread
-
-    found = [one for one in spreads if isinstance(one, OrderSpread)]
-    orders = list(dict.fromkeys(order for one in found for order in one.values))
-    ticks = [f"{'/'.join(one.place)} {one.model}" for one in found]
+def _orders_plot(spreads: Sequence[OrderSpread]) -> Plot:
+    orders = list(dict.fromkeys(order for one in spreads for order in one.values))
+    ticks = [f"{'/'.join(one.place)} {one.model}" for one in spreads]
     series = [
         Series(
             order,
-            [100 * one.values[order] for one in found if order in one.values],
-            [float(row) for row, one in enumerate(found) if order in one.values],
+            [100 * one.values[order] for one in spreads if order in one.values],
+            [float(row) for row, one in enumerate(spreads) if order in one.values],
         )
         for order in orders
     ]
