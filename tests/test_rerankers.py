@@ -28,8 +28,8 @@ from jrv3_eval.rerankers import (
     registry,
 )
 from jrv3_eval.rerankers._pairs import shares
+from jrv3_eval.rerankers._pointwise import batches
 from jrv3_eval.rerankers.contract import check_reranker
-from jrv3_eval.rerankers.cross_encoder import batches
 from models import FAMILIES, write_bert, write_bi_encoder, write_cross_encoder, write_json
 
 QUERY = "longest river"

@@ -77,7 +77,10 @@ class CandidatesPart(_Part):
 
 
 class RerankerPart(_Part):
-    """Which reranker. weights is None for a baseline."""
+    """Which reranker. weights is None for a baseline.
+
+    unpinned: a service whose model can change unseen, so the number may not be repeatable.
+    """
 
     name: str
     family: str
@@ -85,6 +88,7 @@ class RerankerPart(_Part):
     revision: str | None
     weights: str | None
     settings: JsonMapping
+    unpinned: bool = False
 
 
 class Difference(_Part):
@@ -142,6 +146,19 @@ class CostPart(_Part):
     cached: int
 
 
+class AnswersPart(_Part):
+    """What a generating model or a service was asked, over all lists.
+
+    calls: prompts answered, or requests to the service. malformed: answers that had to be
+    repaired. tokens: as the service or the tokenizer counts. billed: units that it charges.
+    """
+
+    calls: int | None
+    malformed: int | None
+    tokens: int | None
+    billed: float | None
+
+
 class EnvironmentPart(_Part):
     """Where and how the command ran."""
 
@@ -176,6 +193,7 @@ class TaskResult(_Part):
     ties: TiesPart
     truncated: TruncatedPart
     blocks: BlocksPart | None = None
+    answers: AnswersPart | None = None
     cost: CostPart
     environment: EnvironmentPart
 

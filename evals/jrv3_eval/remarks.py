@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .record import TaskResult
+    from .record import AnswersPart, TaskResult
 
 REPLACED = ("--first-stage", "--depth", "--limit", "--order")
 Lines = dict[str, None]  # each line once, in order
@@ -51,6 +51,10 @@ def _about_dataset(result: TaskResult, lines: Lines) -> None:
 def _about_scoring(result: TaskResult, lines: Lines) -> None:
     cost, blocks, ties = result.cost, result.blocks, result.ties
     start = f"{result.task}, {result.reranker.name}:"
+    if result.reranker.unpinned:
+        lines[f"{start} unpinned: the service's model can change unseen"] = None
+    if (answers := result.answers) is not None:
+        lines[f"{start} {_answers(answers)}"] = None
     if result.order != "first-stage":
         lines[f"{start} the model saw the order {result.order}"] = None
     if blocks and blocks.several:
@@ -68,6 +72,19 @@ def _about_scoring(result: TaskResult, lines: Lines) -> None:
             f"{start} {cost.seconds:.1f} s of scoring, {cost.documents_per_s:,.0f} documents/s; "
             f"{cost.model_calls} model calls, {cost.cached} queries from the score store"
         ] = None
+
+
+def _answers(answers: AnswersPart) -> str:
+    """What a generating model or a service was asked, and how well it answered."""
+    parts = [f"{answers.calls:,} calls"]
+    if answers.malformed is not None:
+        share = answers.malformed / answers.calls if answers.calls else 0.0
+        parts.append(f"{answers.malformed:,} malformed answers repaired ({share:.1%})")
+    if answers.tokens:
+        parts.append(f"{answers.tokens:,} tokens")
+    if answers.billed is not None:
+        parts.append(f"{answers.billed:g} billed units")
+    return ", ".join(parts)
 
 
 def _about_published(result: TaskResult, lines: Lines) -> None:

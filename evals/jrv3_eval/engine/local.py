@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from ..rerankers.protocol import CountsTokens, LoadsWeights, PlansAhead, Reranke
 from .store import ScoreStore, StoredScores
 from .work import Batch, Unit, plan_batches
 
+N = TypeVar("N", int, float)
+
 
 @dataclass(frozen=True)
 class ScoredWork:
@@ -22,8 +25,8 @@ class ScoredWork:
 
     latencies: seconds a scored query, its share of the batch by documents, as measured when
     it was scored (by this run or an earlier one). model_calls: batches scored by this run.
-    cached: queries taken from the store. usage: totals, or None where unknown. blocks: of each
-    scored list that a listwise reranker counted.
+    cached: queries taken from the store. blocks: of each scored list that a listwise reranker
+    counted. tokens, calls, malformed, billed: totals of `Usage`, or None where unknown.
     """
 
     scores: list[NDArray[np.float32]]
@@ -32,6 +35,9 @@ class ScoredWork:
     truncated_documents: int
     truncated_queries: int
     blocks: list[int]
+    calls: int | None
+    malformed: int | None
+    billed: float | None
     scored_documents: int
     model_calls: int
     cached: int
@@ -156,7 +162,16 @@ def _collect(
         truncated_documents=sum(usage.truncated_documents for usage in known),
         truncated_queries=sum(usage.truncated_query for usage in known),
         blocks=[usage.blocks for usage in known if usage.blocks is not None],
+        calls=_total([usage.calls for usage in known]),
+        malformed=_total([usage.malformed for usage in known]),
+        billed=_total([usage.billed for usage in known]),
         scored_documents=sum(len(result.scores) for result in results.values()),
         model_calls=model_calls,
         cached=cached,
     )
+
+
+def _total(counts: Sequence[N | None]) -> N | None:
+    """The sum of the counts that are known, None where none is."""
+    known = [count for count in counts if count is not None]
+    return sum(known[1:], known[0]) if known else None

@@ -33,13 +33,17 @@ CREATE TABLE IF NOT EXISTS scores (
     truncated_documents INTEGER,
     truncated_query INTEGER,
     blocks INTEGER,                    -- parts that a listwise model read the list in, or NULL
+    calls INTEGER,                     -- prompts answered, or requests to a service, or NULL
+    malformed INTEGER,                 -- answers that had to be repaired, or NULL
+    billed REAL,                       -- units that a service charges, or NULL
     seconds REAL NOT NULL,             -- its share of the batch's time, by documents
     PRIMARY KEY (batch, content)
 ) WITHOUT ROWID
 """
-INSERT = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = """
-SELECT content, scores, tokens, truncated_documents, truncated_query, blocks, seconds
+SELECT content, scores, seconds,
+       tokens, truncated_documents, truncated_query, blocks, calls, malformed, billed
 FROM scores WHERE batch = ?
 """
 
@@ -92,10 +96,10 @@ class ScoreStore:
         found = {
             content: StoredScores(
                 np.frombuffer(scores, dtype="<f4").astype(np.float32),
-                None if tokens is None else Usage(tokens, documents, bool(query), blocks),
+                None if tokens is None else Usage(tokens, documents, bool(query), *rest),
                 seconds,
             )
-            for content, scores, tokens, documents, query, blocks, seconds in rows
+            for content, scores, seconds, tokens, documents, query, *rest in rows
         }
         for unit in batch.units:
             stored = found.get(unit.content)
@@ -117,6 +121,9 @@ class ScoreStore:
                     usage.truncated_documents if usage else None,
                     int(usage.truncated_query) if usage else None,
                     usage.blocks if usage else None,
+                    usage.calls if usage else None,
+                    usage.malformed if usage else None,
+                    usage.billed if usage else None,
                     result.seconds,
                 )
             )

@@ -176,5 +176,6 @@ def _rank(task: Task, ranker: Ranker, order: Order, cache: Path) -> tuple[Scored
         revision=info.revision,
         weights=info.weights,
         settings={**info.settings, "device": info.versions.get("device")},
+        unpinned=not info.pinned,
     )
     return Scored(scores, work, order, started), part

@@ -18,6 +18,7 @@ from ..engine.order import Order
 from ..metrics import Evaluation, Run
 from ..metrics import evaluate as evaluate_metrics
 from ..record import (
+    AnswersPart,
     BlocksPart,
     CandidatesPart,
     CostPart,
@@ -104,6 +105,7 @@ def judge(task: Task, part: RerankerPart, scored: Scored, options: Options) -> T
         ),
         truncated=_truncated_part(scored.work, len(candidates)),
         blocks=_blocks_part(scored.work),
+        answers=_answers_part(scored.work),
         cost=_cost_part(scored.work),
         environment=EnvironmentPart(
             versions=environment.versions(),
@@ -187,6 +189,15 @@ def _blocks_part(work: ScoredWork | None) -> BlocksPart | None:
         return None
     several = sum(blocks > 1 for blocks in work.blocks)
     return BlocksPart(several=several / len(work.blocks), most=max(work.blocks))
+
+
+def _answers_part(work: ScoredWork | None) -> AnswersPart | None:
+    """None where nothing was generated and no service was asked."""
+    if work is None or work.calls is None:
+        return None
+    return AnswersPart(
+        calls=work.calls, malformed=work.malformed, tokens=work.tokens, billed=work.billed
+    )
 
 
 def _cost_part(work: ScoredWork | None) -> CostPart:

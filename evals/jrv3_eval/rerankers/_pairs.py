@@ -3,81 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .protocol import RankingRequest, Usage
+from ._pointwise import Cut, Inputs, Pairs, distinct_pairs, usage_of
+from .protocol import RankingRequest
 
 Truncation = Literal["longest_first", "only_second"]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The distinct pairs of some requests, and the way back.
-
-    inputs: model inputs (input_ids, attention_mask, ...) a distinct pair, unpadded.
-    places: int64 a request; the pair of each of its documents. usage: one a request.
-    """
-
-    inputs: list[dict[str, list[int]]]
-    places: list[NDArray[np.int64]]
-    usage: list[Usage]
 
 
 def read_pairs(
     tokenizer: Any, requests: Sequence[RankingRequest], length: int, truncation: Truncation
 ) -> Pairs:
-    """Tokenise every distinct document of each request with its query; at most `length` tokens.
-
-    A document that a request repeats is one pair, so that its scores are equal to the last bit.
-    """
-    queries: list[str] = []
-    documents: list[str] = []
-    places = []
-    for request in requests:
-        first = len(documents)
-        distinct = {d: first + i for i, d in enumerate(dict.fromkeys(request.documents))}
-        queries += [request.query] * len(distinct)
-        documents += distinct
-        places.append(np.asarray([distinct[d] for d in request.documents], dtype=np.int64))
-    inputs: list[dict[str, list[int]]] = []
-    cuts: list[tuple[bool, bool]] = []
-    if documents:
-        # Lone surrogates cannot be tokenised.
-        clean = [[t.encode("utf-8", "replace").decode() for t in x] for x in (queries, documents)]
-        encoded = tokenizer(*clean, padding=False, truncation=False, verbose=False)
-        for i in range(len(documents)):
+    """Tokenise every distinct document of each request with its query; at most `length` tokens."""
+    found = distinct_pairs(requests)
+    inputs: list[Inputs] = []
+    cuts: list[Cut] = []
+    if found.documents:
+        encoded = tokenizer(
+            found.queries, found.documents, padding=False, truncation=False, verbose=False
+        )
+        for i in range(len(found.documents)):
             pair = {name: list(encoded[name][i]) for name in encoded}
-            cut = (False, False)
+            cut = Cut()
             if len(pair["input_ids"]) > length:
                 segments = encoded.sequence_ids(i)
                 keep, cut = _kept(segments, length, truncation, tokenizer.truncation_side)
                 pair = {name: [values[k] for k in keep] for name, values in pair.items()}
             inputs.append(pair)
             cuts.append(cut)
-    return Pairs(inputs, places, [_usage(p, inputs, cuts) for p in places])
-
-
-def _usage(
-    places: NDArray[np.int64],
-    inputs: Sequence[dict[str, list[int]]],
-    cuts: Sequence[tuple[bool, bool]],
-) -> Usage:
-    distinct = np.unique(places).tolist()
-    # A document that stands twice is read once, but two places of the list were cut.
-    return Usage(
-        tokens=sum(len(inputs[i]["input_ids"]) for i in distinct),
-        truncated_documents=sum(cuts[i][1] for i in places.tolist()),
-        truncated_query=any(cuts[i][0] for i in distinct),
-    )
+    tokens = [len(pair["input_ids"]) for pair in inputs]
+    return Pairs(inputs, found.places, usage_of(found.places, tokens, cuts))
 
 
 def _kept(
     segments: Sequence[int | None], length: int, truncation: Truncation, side: str
-) -> tuple[list[int], tuple[bool, bool]]:
+) -> tuple[list[int], Cut]:
     """Token positions that stay, and whether query and document lost any.
 
     segments: 0 for a query token, 1 for a document token, None for a special token.
@@ -95,7 +55,7 @@ def _kept(
         of_query.reverse()
         of_document.reverse()
     keep = sorted(special + of_query[:for_query] + of_document[:for_document])
-    return keep, (for_query < len(of_query), for_document < len(of_document))
+    return keep, Cut(for_query < len(of_query), for_document < len(of_document))
 
 
 def shares(first: int, second: int, room: int) -> tuple[int, int]:

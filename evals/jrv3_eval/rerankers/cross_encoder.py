@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..device import check_dtype, computing_versions, quiet_loading, resolve_device, torch_dtype
+from ..device import check_dtype, computing_versions
 from ..errors import CheckpointError, UsageError
-from ._pairs import Pairs, Truncation, read_pairs
-from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage
+from ._loading import LIBRARIES, load_model, load_tokenizer
+from ._pairs import Truncation, read_pairs
+from ._pointwise import Inputs, Pairs, PointwiseReranker
+from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 
-_LIBRARIES = ("torch", "transformers", "tokenizers")
 _HEAD = "ForSequenceClassification"
 _DEFAULT_LENGTH = 512
 # Their positions start after the padding index, so two of them are never used.
@@ -37,7 +38,7 @@ class CrossEncoderSettings(RerankerSettings):
     tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
 
 
-class CrossEncoder:
+class CrossEncoder(PointwiseReranker):
     """Scores by the float32 logit of `tokenizer(query, document)`; no activation function.
 
     Pairs of all requests of a call are batched together, longest first. The model loads on
@@ -47,43 +48,19 @@ class CrossEncoder:
     def __init__(
         self, checkpoint: Checkpoint, settings: CrossEncoderSettings, info: RerankerInfo
     ) -> None:
-        self.info = info
+        super().__init__(info, settings.tokens_per_batch)
         self._checkpoint = checkpoint
         self._settings = settings
-        self._latest: tuple[tuple[RankingRequest, ...], Pairs] | None = None
 
     def load(self) -> None:
         """Load tokenizer and weights now. Raises CheckpointError as `score` does."""
         _ = (self._tokenizer, self._model)
 
-    def score(self, requests: Sequence[RankingRequest]) -> list[NDArray[np.float32]]:
-        """Logits as one float32 array a request, aligned with its documents.
+    def _read(self, requests: Sequence[RankingRequest]) -> Pairs:
+        length = self._settings.max_length or _DEFAULT_LENGTH
+        return read_pairs(self._tokenizer, requests, length, self._settings.truncation)
 
-        Raises CheckpointError if the checkpoint cannot be loaded with all its tensors.
-        """
-        pairs = self._pairs(requests)
-        logits = np.zeros(len(pairs.inputs), dtype=np.float32)
-        for batch in batches([len(p["input_ids"]) for p in pairs.inputs], self._budget):
-            logits[batch] = self._forward([pairs.inputs[i] for i in batch])
-        return [logits[places] for places in pairs.places]
-
-    def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]:
-        """Tokens of the pairs of each request; repeated documents are read once."""
-        return self._pairs(requests).usage
-
-    @property
-    def _budget(self) -> int:
-        return self._settings.tokens_per_batch
-
-    def _pairs(self, requests: Sequence[RankingRequest]) -> Pairs:
-        called = tuple(requests)
-        if self._latest is None or self._latest[0] != called:
-            length = self._settings.max_length or _DEFAULT_LENGTH
-            pairs = read_pairs(self._tokenizer, called, length, self._settings.truncation)
-            self._latest = (called, pairs)
-        return self._latest[1]
-
-    def _forward(self, inputs: list[dict[str, list[int]]]) -> NDArray[np.float32]:
+    def _forward(self, inputs: Sequence[Inputs]) -> NDArray[np.float32]:
         """Logits of one batch, padded on the right to its longest pair. float32 [len(inputs)]."""
         import torch
 
@@ -91,7 +68,7 @@ class CrossEncoder:
         padding = {"input_ids": self._tokenizer.pad_token_id, "attention_mask": 0}
         tensors = {
             name: torch.tensor(
-                [p[name] + [padding.get(name, 0)] * (longest - len(p[name])) for p in inputs],
+                [[*p[name], *[padding.get(name, 0)] * (longest - len(p[name]))] for p in inputs],
                 device=self._model.device,
             )
             for name in inputs[0]
@@ -103,71 +80,22 @@ class CrossEncoder:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        try:
-            with quiet_loading():
-                tokenizer = AutoTokenizer.from_pretrained(
-                    str(self._checkpoint.folder), local_files_only=True, trust_remote_code=False
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise self._cannot_load(error) from error
-        if not tokenizer.is_fast:
-            raise CheckpointError(
-                f"{self._checkpoint.name} has no fast tokenizer.",
-                where=str(self._checkpoint.folder),
-                next_step="save one beside the weights, as tokenizer.json",
-            )
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
+        return load_tokenizer(self._checkpoint)
 
     @cached_property
     def _model(self) -> Any:
-        from transformers import AutoModelForSequenceClassification
-
-        try:
-            with quiet_loading():
-                model, report = AutoModelForSequenceClassification.from_pretrained(
-                    str(self._checkpoint.folder),
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    torch_dtype=torch_dtype(self._settings.dtype),
-                    output_loading_info=True,
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise self._cannot_load(error) from error
-        absent = sorted({*report["missing_keys"], *(str(k) for k in report["mismatched_keys"])})
-        if absent:  # transformers would score with random numbers in their place
-            raise CheckpointError(
-                f"{self._checkpoint.name} lacks tensors that a cross-encoder needs: "
-                f"{', '.join(absent[:8])}{' ...' if len(absent) > 8 else ''}.",
-                where=str(self._checkpoint.folder),
-                next_step="choose a trained cross-encoder; for an embedding model use "
-                "bi-encoder:TARGET",
-            )
+        model = load_model(
+            self._checkpoint,
+            "AutoModelForSequenceClassification",
+            dtype=self._settings.dtype,
+            device=self._settings.device,
+            needs="a cross-encoder needs",
+            next_step="choose a trained cross-encoder; for an embedding model use "
+            "bi-encoder:TARGET",
+        )
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self._tokenizer.pad_token_id
-        return model.to(resolve_device(self._settings.device)).eval()
-
-    def _cannot_load(self, error: Exception) -> CheckpointError:
-        return CheckpointError(
-            f"transformers cannot load {self._checkpoint.name}: {error}",
-            where=str(self._checkpoint.folder),
-        )
-
-
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Positions in batches, longest first, each at most `budget` padded tokens (or one item)."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    found: list[list[int]] = []
-    for i in order:
-        if found and lengths[found[-1][0]] * (len(found[-1]) + 1) <= budget:
-            found[-1].append(i)
-        else:
-            found.append([i])
-    return found
+        return model
 
 
 class CrossEncoderFamily:
@@ -203,7 +131,7 @@ class CrossEncoderFamily:
             revision=checkpoint.revision,
             weights=checkpoint.weights,
             settings=chosen.model_dump(exclude={"device"}),
-            versions=computing_versions(*_LIBRARIES, device=chosen.device),
+            versions=computing_versions(*LIBRARIES, device=chosen.device),
         )
         return CrossEncoder(checkpoint, chosen, info)
 

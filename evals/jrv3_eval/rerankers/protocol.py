@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..hashing import digest_json
 
-SCORING = 2  # raised when the same settings and versions would give other scores
+SCORING = 3  # raised when the same settings and versions would give other scores
 type_json = str | int | float | bool | None
 
 
@@ -33,13 +33,18 @@ class Usage:
     """What scoring one request took: tokens read by the model, and what was cut.
 
     blocks: parts that a listwise model read the list in; 1: the whole list in one context.
-    None where documents are read one by one.
+    None where documents are read one by one. calls: prompts that a generating model answered,
+    or requests that a service did. malformed: answers of these that had to be repaired. billed:
+    units that a service charges. None where there is no such thing or it is not known.
     """
 
     tokens: int
     truncated_documents: int
     truncated_query: bool
     blocks: int | None = None
+    calls: int | None = None
+    malformed: int | None = None
+    billed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class RerankerInfo:
     """Identity of a reranker: all that can change a score, and its display name.
 
     weights: hex digest of the weight files. settings: what the user can change.
-    versions: versions of the libraries and the device kind that compute the scores.
+    versions: versions of the libraries and the device kind that compute the scores. pinned:
+    False for a service whose model can change unseen; `weights` then is a digest of what names it.
     """
 
     name: str
@@ -57,6 +63,7 @@ class RerankerInfo:
     weights: str
     settings: Mapping[str, type_json] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    pinned: bool = True
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,98 @@
+"""A tokenizer and a model from a checkpoint: no remote code, no pickles, no random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..device import quiet_loading, resolve_device, torch_dtype
+from ..errors import CheckpointError
+
+LIBRARIES = ("torch", "transformers", "tokenizers")  # whose versions can change a score
+_FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's fast tokenizer; pads with the end token if it has no padding token.
+
+    Raises CheckpointError where it cannot be loaded or is a slow one.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_loading():
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(checkpoint.folder), local_files_only=True, trust_remote_code=False
+            )
+    except _FAILURES as error:
+        raise cannot_load(checkpoint, error) from error
+    if not tokenizer.is_fast:
+        raise CheckpointError(
+            f"{checkpoint.name} has no fast tokenizer.",
+            where=str(checkpoint.folder),
+            next_step="save one beside the weights, as tokenizer.json",
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    checkpoint: Checkpoint,
+    auto_class: str,
+    *,
+    dtype: str,
+    device: str,
+    needs: str,
+    next_step: str,
+    unneeded: Callable[[str], bool] = lambda name: False,
+    **options: Any,
+) -> Any:
+    """A model of one of transformers' auto classes, in evaluation mode on its device.
+
+    needs: what the tensors are for, as in "lacks tensors that {needs}". next_step: what to do
+    then. unneeded: tensors that may be absent. options: further arguments of from_pretrained.
+    Raises CheckpointError where it cannot be loaded or a tensor is missing: transformers would
+    score with random numbers in its place.
+    """
+    import transformers
+
+    try:
+        with quiet_loading():
+            model, report = getattr(transformers, auto_class).from_pretrained(
+                str(checkpoint.folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch_dtype(dtype),
+                output_loading_info=True,
+                **options,
+            )
+    except _FAILURES as error:
+        raise cannot_load(checkpoint, error) from error
+    absent = {*report["missing_keys"], *(str(k) for k in report["mismatched_keys"])}
+    refuse_absent(checkpoint, [a for a in absent if not unneeded(a)], needs, next_step)
+    return model.to(resolve_device(device)).eval()
+
+
+def refuse_absent(
+    checkpoint: Checkpoint, absent: Sequence[str], needs: str, next_step: str
+) -> None:
+    """Raise CheckpointError if any tensor is absent."""
+    if not absent:
+        return
+    named = sorted(absent)
+    raise CheckpointError(
+        f"{checkpoint.name} lacks tensors that {needs}: "
+        f"{', '.join(named[:8])}{' ...' if len(named) > 8 else ''}.",
+        where=str(checkpoint.folder),
+        next_step=next_step,
+    )
+
+
+def cannot_load(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    """The error for a checkpoint on which transformers fails."""
+    return CheckpointError(
+        f"transformers cannot load {checkpoint.name}: {error}", where=str(checkpoint.folder)
+    )
