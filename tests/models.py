@@ -105,14 +105,3 @@ def write_lbnl(folder: Path, **options: Any) -> Path:
     shape = {k: options.pop(k) for k in ("layers", "hidden", "heads", "key_heads") if k in options}
     initialise(folder, replace(TINY, **shape), **{"dtype": "float32", **options})
     return folder
-
-
-# Every registered family has a checkpoint here, and settings that only change how it batches.
-FAMILIES: dict[str, tuple[Any, list[dict[str, str]]]] = {
-    "bi-encoder": (write_bi_encoder, [{"batch_size": "1"}, {"group_documents": "2"}]),
-    "cross-encoder": (
-        write_cross_encoder,
-        [{"tokens_per_batch": "1"}, {"tokens_per_batch": "200"}],
-    ),
-    "lbnl": (write_lbnl, [{"tokens_per_pass": "1"}, {"attention": "blocked"}]),
-}

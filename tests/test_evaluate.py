@@ -255,7 +255,7 @@ def test_a_third_party_reranker_runs_and_a_second_run_calls_no_model(
 def test_a_checkpoint_folder_runs_and_resumes_from_the_store(
     cli: Cli, tasks_dir: Path, tmp_path: Path, family: str
 ) -> None:
-    from models import FAMILIES
+    from checkpoints import FAMILIES
 
     folder = FAMILIES[family][0](tmp_path / "ckpt")
     arguments = ("zoo", "--tasks-dir", tasks_dir, "--model", folder, "--device", "cpu", "--json")

@@ -111,10 +111,10 @@ class TiesPart(_Part):
 
 
 class TruncatedPart(_Part):
-    """Shares of documents and queries that were cut to fit the model."""
+    """Shares of documents and queries that were cut to fit the model; None where unknown."""
 
-    documents: float
-    queries: float
+    documents: float | None
+    queries: float | None
 
 
 class BlocksPart(_Part):
@@ -211,7 +211,7 @@ class TaskResult(_Part):
     def folder(self) -> Path:
         """Where it lands under the results folder: nothing overwrites other settings' results."""
         weights = (self.reranker.weights or "baseline")[:8]
-        order = "" if self.order == "first-stage" else f"-{_plain(self.order)}"
+        order = "" if self.order == "first-stage" else f"-{path_segment(self.order)}"
         limit = "" if self.limit is None else f"-limit{self.limit}"
         settings = digest_json(
             [
@@ -222,8 +222,8 @@ class TaskResult(_Part):
             ]
         )[:8]
         return Path(
-            f"{_plain(self.reranker.name)}@{weights}",
-            f"{_plain(self.candidates.first_stage)}-{self.candidates.hash[:8]}"
+            f"{path_segment(self.reranker.name)}@{weights}",
+            f"{path_segment(self.candidates.first_stage)}-{self.candidates.hash[:8]}"
             f"-d{self.candidates.depth}{order}{limit}-{settings}",
             self.suite,
         )
@@ -255,28 +255,73 @@ def write_result(results: Path, result: TaskResult, run: Run, per_query: PerQuer
     return record
 
 
+def run_metadata(result: TaskResult) -> JsonMapping:
+    """What a run is, by ir_metadata 0.1 (Breuer et al. 2022; https://www.ir-metadata.org).
+
+    It holds what is the same for the same work; when and where that was done is in the record.
+    """
+    candidates, reranker = (
+        part.model_dump(mode="json") for part in (result.candidates, result.reranker)
+    )
+    chosen = ("settings", "depth", "hash", "documents", "empty")
+    stages = [
+        {"name": candidates["first_stage"], "params": {key: candidates[key] for key in chosen}}
+    ]
+    if (reranker["family"], reranker["name"]) != ("baseline", "none"):
+        name, family = reranker.pop("name"), reranker.pop("family")
+        params = {**reranker, "order": result.order}
+        reranks = candidates["first_stage"]
+        stages.append({"name": name, "method": family, "params": params, "reranks": reranks})
+    return {
+        "schema-version": 0.1,
+        "run-version": 1.0,
+        "tag": path_segment(result.reranker.name),
+        "platform": {"software": {"retrieval toolkit": ["jrv3-eval"]}},
+        "research goal": {
+            "evaluation": {
+                "reported measures": [_trec_eval_name(name) for name in result.metrics],
+                "baseline": [candidates["first_stage"]],
+            }
+        },
+        "implementation": {},
+        "method": {
+            "automatic": True,
+            "score ties": "float32 score, then document id, both descending",
+            "retrieval": stages,
+        },
+        "actor": {},
+        "data": {
+            "test collection": {
+                "name": f"{result.suite}/{result.task}",
+                "source": result.dataset.revision or "a local copy",
+                "split": result.dataset.split,
+                "fingerprint": result.dataset.fingerprint,
+                "queries": result.dataset.queries if result.limit is None else result.limit,
+                "limited": result.limit is not None,
+            }
+        },
+    }
+
+
+def metadata_lines(metadata: Mapping[str, Any]) -> list[str]:
+    """The header's lines, between the markers by which ir_metadata's tools find it."""
+    text = yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True, width=4096)
+    return ["ir_metadata.start", *text.rstrip("\n").split("\n"), "ir_metadata.end"]
+
+
+def _trec_eval_name(metric: str) -> str:
+    """The name in trec_eval, as ir_metadata wants it; ours where trec_eval has no such cut."""
+    family, _, depth = metric.partition("@")
+    names = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P",
+             "success": "success"}  # fmt: skip
+    return f"{names[family]}_{depth}" if family in names else metric
+
+
 def _write_run(path: Path, result: TaskResult, run: Run) -> None:
     from .trec import write_run
 
-    # ir_metadata (Breuer et al. 2022): what the run is, as comment lines before it.
-    header = {
-        "tag": result.reranker.name,
-        "platform": {"software": "jrv3-eval"},
-        "method": {
-            "reranker": result.reranker.model_dump(mode="json"),
-            "first_stage": result.candidates.first_stage,
-            "candidates": result.candidates.hash,
-            "depth": result.candidates.depth,
-            "order": result.order,
-        },
-        "data": {
-            "suite": result.suite,
-            "task": result.task,
-            "dataset": result.dataset.fingerprint,
-        },
-    }
-    lines = yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines()
-    write_run(path, run, tag=_plain(result.reranker.name), header=lines)
+    header = metadata_lines(run_metadata(result))
+    write_run(path, run, tag=path_segment(result.reranker.name), header=header)
 
 
 def _write_per_query(path: Path, per_query: PerQuery, primary: str) -> None:
@@ -294,6 +339,6 @@ def _write_per_query(path: Path, per_query: PerQuery, primary: str) -> None:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
-def _plain(name: str) -> str:
+def path_segment(name: str) -> str:
     """A name as one path segment."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"

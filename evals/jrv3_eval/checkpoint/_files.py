@@ -19,7 +19,16 @@ _PICKLED_WEIGHTS = re.compile(
     r".*\.(bin|pt|pth|ckpt|pkl)"
 )
 # All that can change a score; too much costs a second scoring, too little gives stale scores.
-_SCORING = (".safetensors", ".json", ".txt", ".model", ".spm", ".tiktoken", ".jinja")
+_SCORING = (
+    ".safetensors",
+    ".json",
+    ".txt",
+    ".model",
+    ".spm",
+    ".tiktoken",
+    ".jinja",
+    "artifact.metadata",  # ColBERT's lengths and markers
+)
 _BYSTANDERS = re.compile(
     r"(trainer_state|all_results|train_results|eval_results|data_config|requirements|licen[cs]e)"
     r".*\.(json|txt)",

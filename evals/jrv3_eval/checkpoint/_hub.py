@@ -6,7 +6,10 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 
-ALLOWED = ("*.json", "*.txt", "*.safetensors", "*.model", "*.spm", "*.tiktoken", "*.jinja")
+ALLOWED = (
+    *("*.json", "*.txt", "*.safetensors", "*.model", "*.spm", "*.tiktoken", "*.jinja"),
+    "artifact.metadata",  # ColBERT's own settings, JSON
+)
 IGNORED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.py", "onnx/*", "openvino/*")
 
 

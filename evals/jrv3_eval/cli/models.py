@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from ..rerankers.plugins import Plugin
 
 app = typer.Typer(
     help="List families of rerankers, or make a checkpoint for a smoke test.",
@@ -19,27 +23,60 @@ def list_models(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """List families of rerankers, what they run, and the extra that each needs."""
+    """List families of rerankers: what they run, of what target, with which extra."""
     if ctx.invoked_subcommand:
         return
-    from ..rerankers.registry import families
+    from ..rerankers.plugins import plugins
 
-    rows = [
-        {
-            "family": family.name,
-            "models": family.models,
-            "listwise": family.listwise,
-            "extra": family.extra,
-            "settings": sorted(family.settings.model_fields),
-        }
-        for family in families().values()
-    ]
+    rows = [_row(plugin) for plugin in plugins()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     from ..console import print_models
 
     print_models(rows)
+
+
+@app.command("show")
+def show_family(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="As the list names it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
+) -> None:
+    """Show one family with every setting: its values, default and meaning."""
+    from ..errors import unknown
+    from ..rerankers.plugins import plugins
+    from ..rerankers.settings import settings_of
+
+    known = {plugin.name: plugin for plugin in plugins()}
+    if name not in known:
+        raise unknown("reranker family", name, known)
+    plugin = known[name]
+    if plugin.family is None:
+        raise plugin.fault or unknown("reranker family", name, known)
+    row = {**_row(plugin), "settings": [asdict(setting) for setting in settings_of(plugin.family)]}
+    if as_json:
+        typer.echo(json.dumps(row, indent=2))
+        return
+    from ..console import print_family
+
+    print_family(row)
+
+
+def _row(plugin: Plugin) -> dict[str, Any]:
+    """A family for a machine. installed: whether its extra is; None where that is not known."""
+    family, lacking = plugin.family, plugin.lacks()
+    return {
+        "family": plugin.name,
+        "models": family.models if family else None,
+        "listwise": family.listwise if family else None,
+        "needs": plugin.needs if family else None,
+        "package": plugin.package,
+        "extra": family.extra if family else None,
+        "installed": None if lacking is None else not lacking and family is not None,
+        "missing": lacking or [],
+        "settings": sorted(family.settings.model_fields) if family else [],
+        "fault": plugin.fault.what if plugin.fault else None,
+    }
 
 
 @app.command("init-lbnl")

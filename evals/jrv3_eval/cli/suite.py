@@ -108,6 +108,7 @@ def run_suite(
     if offline:
         go_offline()  # before a hub library is imported
     from ..evaluation import Options, evaluate_suite
+    from ..rerankers.settings import read_pairs
 
     options = Options(
         tasks=split_names("--tasks", tasks),
@@ -119,13 +120,15 @@ def run_suite(
         results=results,
         data_dir=data_dir,
         tasks_dir=tasks_dir,
-        settings={
-            "device": device,
-            **({"dtype": dtype} if dtype else {}),
-            **({"attention": attention} if attention else {}),
-            **({"compile": "true"} if compiled else {}),
-            **_settings(setting or []),
-        },
+        settings=read_pairs(
+            setting or [],
+            {
+                **({"device": device} if device != "auto" else {}),
+                **({"dtype": dtype} if dtype else {}),
+                **({"attention": attention} if attention else {}),
+                **({"compile": "true"} if compiled else {}),
+            },
+        ),
     )
     outcome = evaluate_suite(str(ctx.info_name), model or [], options)
     if as_json:
@@ -156,15 +159,3 @@ def split_names(option: str, given: list[str] | None) -> tuple[str, ...]:
     if given and not any(names):
         raise UsageError(f"{option} names nothing.", next_step="leave it out to take all")
     return tuple(name for name in names if name)
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    settings = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(
-                f"The setting {pair!r} is not key=value.", next_step="--set max_length=512"
-            )
-        settings[key.strip()] = value.strip()
-    return settings

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..remarks import remarks
 from .table import open_console, print_table
@@ -110,18 +110,3 @@ def print_tasks(suites: Sequence[Suite]) -> None:
 
 def _shown_count(count: int | str | None) -> str:
     return f"{count:,}" if isinstance(count, int) else count or "-"
-
-
-def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table of reranker families."""
-    cells = [
-        (
-            row["family"],
-            row["models"],
-            "yes" if row["listwise"] else "no",
-            f"jrv3-eval[{row['extra']}]" if row["extra"] else "-",
-        )
-        for row in rows
-    ]
-    columns = dict.fromkeys(("family", "models", "listwise", "needs"), False)
-    print_table(open_console(), columns, cells)

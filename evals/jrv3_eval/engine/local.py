@@ -26,14 +26,14 @@ class ScoredWork:
     latencies: seconds a scored query, its share of the batch by documents, as measured when
     it was scored (by this run or an earlier one). model_calls: batches scored by this run.
     cached: queries taken from the store. blocks: of each scored list that a listwise reranker
-    counted. tokens, calls, malformed, billed: totals of `Usage`, or None where unknown.
+    counted. the other counts: totals of `Usage`, or None where unknown.
     """
 
     scores: list[NDArray[np.float32]]
     latencies: list[float]
     tokens: int | None
-    truncated_documents: int
-    truncated_queries: int
+    truncated_documents: int | None
+    truncated_queries: int | None
     blocks: list[int]
     calls: int | None
     malformed: int | None
@@ -158,9 +158,9 @@ def _collect(
             for unit in units
         ],
         latencies=[result.seconds for result in results.values()],
-        tokens=sum(usage.tokens for usage in known) if len(known) == len(usages) else None,
-        truncated_documents=sum(usage.truncated_documents for usage in known),
-        truncated_queries=sum(usage.truncated_query for usage in known),
+        tokens=_complete([usage.tokens for usage in known], len(usages)),
+        truncated_documents=_complete([u.truncated_documents for u in known], len(usages)),
+        truncated_queries=_complete([u.truncated_query for u in known], len(usages)),
         blocks=[usage.blocks for usage in known if usage.blocks is not None],
         calls=_total([usage.calls for usage in known]),
         malformed=_total([usage.malformed for usage in known]),
@@ -175,3 +175,9 @@ def _total(counts: Sequence[N | None]) -> N | None:
     """The sum of the counts that are known, None where none is."""
     known = [count for count in counts if count is not None]
     return sum(known[1:], known[0]) if known else None
+
+
+def _complete(counts: Sequence[int | None], expected: int) -> int | None:
+    """The sum of the counts, None where any of them is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == expected else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +96,10 @@ class ScoreStore:
         found = {
             content: StoredScores(
                 np.frombuffer(scores, dtype="<f4").astype(np.float32),
-                None if tokens is None else Usage(tokens, documents, bool(query), *rest),
+                _usage(*counts),
                 seconds,
             )
-            for content, scores, seconds, tokens, documents, query, *rest in rows
+            for content, scores, seconds, *counts in rows
         }
         for unit in batch.units:
             stored = found.get(unit.content)
@@ -119,7 +119,7 @@ class ScoreStore:
                     result.scores.astype("<f4").tobytes(),
                     usage.tokens if usage else None,
                     usage.truncated_documents if usage else None,
-                    int(usage.truncated_query) if usage else None,
+                    usage.truncated_query if usage else None,
                     usage.blocks if usage else None,
                     usage.calls if usage else None,
                     usage.malformed if usage else None,
@@ -155,3 +155,12 @@ class ScoreStore:
             what = f"The score store cannot be used: {text}."
             step = "check that the cache folder ($JRV3_EVAL_CACHE) is writable"
         return StorageError(what, where=str(self.path), next_step=step)
+
+
+def _usage(
+    tokens: int | None, documents: int | None, query: int | None, *rest: Any
+) -> Usage | None:
+    """What the columns say, or None where they say nothing."""
+    if (tokens, documents, query, *rest) == (None,) * (3 + len(rest)):
+        return None
+    return Usage(tokens, documents, None if query is None else bool(query), *rest)

@@ -178,8 +178,10 @@ def _truncated_part(work: ScoredWork | None, queries: int) -> TruncatedPart:
     if work is None or not work.scored_documents:
         return TruncatedPart(documents=0.0, queries=0.0)
     scored = sum(len(scores) for scores in work.scores)
+    documents, asked = work.truncated_documents, work.truncated_queries
     return TruncatedPart(
-        documents=work.truncated_documents / scored, queries=work.truncated_queries / queries
+        documents=None if documents is None else documents / scored,
+        queries=None if asked is None else asked / queries,
     )
 
 

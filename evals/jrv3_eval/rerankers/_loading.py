@@ -10,6 +10,10 @@ from ..device import quiet_loading, resolve_device, torch_dtype
 from ..errors import CheckpointError
 
 LIBRARIES = ("torch", "transformers", "tokenizers")  # whose versions can change a score
+LOGIT_SCORE = "1_LogitScore/config.json"  # where sentence-transformers keeps label ids
+# transformers 5 puts a normalizer of its own in place of the one in tokenizer.json, so full-width
+# and compatibility characters become unknown tokens; 4 reads the file.
+_NORMALIZER_LOST = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
 _FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
 
 
@@ -18,6 +22,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
     Raises CheckpointError where it cannot be loaded or is a slow one.
     """
+    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
     try:
@@ -33,6 +38,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             where=str(checkpoint.folder),
             next_step="save one beside the weights, as tokenizer.json",
         )
+    if type(tokenizer).__name__ in _NORMALIZER_LOST and "tokenizer.json" in checkpoint.files:
+        written = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")).normalizer
+        if written is not None:
+            tokenizer.backend_tokenizer.normalizer = written
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

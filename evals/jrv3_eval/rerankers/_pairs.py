@@ -16,6 +16,8 @@ def read_pairs(
 ) -> Pairs:
     """Tokenise every distinct document of each request with its query; at most `length` tokens."""
     found = distinct_pairs(requests)
+    # As in FlagEmbedding, a query over its share is cut even where the pair would fit.
+    uncut = length if truncation == "longest_first" else length * 3 // 4
     inputs: list[Inputs] = []
     cuts: list[Cut] = []
     if found.documents:
@@ -25,7 +27,7 @@ def read_pairs(
         for i in range(len(found.documents)):
             pair = {name: list(encoded[name][i]) for name in encoded}
             cut = Cut()
-            if len(pair["input_ids"]) > length:
+            if len(pair["input_ids"]) > uncut:
                 segments = encoded.sequence_ids(i)
                 keep, cut = _kept(segments, length, truncation, tokenizer.truncation_side)
                 pair = {name: [values[k] for k in keep] for name, values in pair.items()}
@@ -33,6 +35,21 @@ def read_pairs(
             cuts.append(cut)
     tokens = [len(pair["input_ids"]) for pair in inputs]
     return Pairs(inputs, found.places, usage_of(found.places, tokens, cuts))
+
+
+def padded(inputs: Sequence[Inputs], padding_id: int, device: Any) -> dict[str, Any]:
+    """One batch as tensors, padded on the right to its longest. int64 [len(inputs), longest]."""
+    import torch
+
+    longest = max(len(p["input_ids"]) for p in inputs)
+    padding = {"input_ids": padding_id}  # masks and token types pad with 0
+    return {
+        name: torch.tensor(
+            [[*p[name], *[padding.get(name, 0)] * (longest - len(p[name]))] for p in inputs],
+            device=device,
+        )
+        for name in inputs[0]
+    }
 
 
 def _kept(

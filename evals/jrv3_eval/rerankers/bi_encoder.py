@@ -21,6 +21,8 @@ from ..embedding import (
 )
 from ..hashing import hash_text
 from ..paths import cache_root
+from ._loading import LOGIT_SCORE
+from .late_interaction.layout import is_late_interaction
 from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
 
 
@@ -161,11 +163,12 @@ class BiEncoderFamily:
     settings: type[RerankerSettings] = BiEncoderSettings
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
-        """True for a modules.json without a classification head (cross-encoders have both)."""
+        """True for a modules.json without a head that scores (cross-encoders have both)."""
         names = config.get("architectures")
         listed = names if isinstance(names, list) else []
         head = any(str(n).endswith("ForSequenceClassification") for n in listed)
-        return "modules.json" in files and not head
+        other = head or LOGIT_SCORE in files or is_late_interaction(config, files)
+        return "modules.json" in files and not other
 
     def open(self, target: str, settings: RerankerSettings) -> BiEncoder:
         """The reranker for a folder, package:NAME or hub id; no weights are loaded yet.

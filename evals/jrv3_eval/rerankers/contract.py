@@ -151,8 +151,9 @@ def check_usage(reranker: Reranker) -> None:
     usage = reranker.usage(requests)
     _require(len(usage) == len(requests), "one usage a request")
     for request, used in zip(requests, usage, strict=True):
-        _require(used.tokens > 0 or not request.documents, "tokens were read")
-        cut = used.truncated_documents
+        if used.tokens is not None:
+            _require(used.tokens > 0 or not request.documents, "tokens were read")
+        cut = used.truncated_documents or 0
         _require(0 <= cut <= len(request.documents), "truncated documents are among the documents")
 
 

@@ -14,8 +14,9 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..device import check_dtype, computing_versions
 from ..errors import CheckpointError, UsageError
 from ._loading import LIBRARIES, load_model, load_tokenizer
-from ._pairs import Truncation, read_pairs
+from ._pairs import Truncation, padded, read_pairs
 from ._pointwise import Inputs, Pairs, PointwiseReranker
+from .jina_v2.layout import is_jina_v2
 from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 
 _HEAD = "ForSequenceClassification"
@@ -64,15 +65,7 @@ class CrossEncoder(PointwiseReranker):
         """Logits of one batch, padded on the right to its longest pair. float32 [len(inputs)]."""
         import torch
 
-        longest = max(len(p["input_ids"]) for p in inputs)
-        padding = {"input_ids": self._tokenizer.pad_token_id, "attention_mask": 0}
-        tensors = {
-            name: torch.tensor(
-                [[*p[name], *[padding.get(name, 0)] * (longest - len(p[name]))] for p in inputs],
-                device=self._model.device,
-            )
-            for name in inputs[0]
-        }
+        tensors = padded(inputs, self._tokenizer.pad_token_id, self._model.device)
         with torch.inference_mode():
             logits = self._model(**tensors).logits
         column: NDArray[np.float32] = logits.float().reshape(-1).cpu().numpy()
@@ -108,9 +101,13 @@ class CrossEncoderFamily:
     settings: type[RerankerSettings] = CrossEncoderSettings
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
-        """True if an architecture in the config ends in ForSequenceClassification."""
+        """True if an architecture in the config ends in ForSequenceClassification.
+
+        Not jina-reranker-v2, which bears the name of XLM-R's class and has other tensors.
+        """
         names = config.get("architectures")
-        return isinstance(names, list) and any(str(n).endswith(_HEAD) for n in names)
+        head = isinstance(names, list) and any(str(n).endswith(_HEAD) for n in names)
+        return head and not is_jina_v2(config)
 
     def open(self, target: str, settings: RerankerSettings) -> CrossEncoder:
         """The reranker for a folder, package:NAME or hub id; no weights are loaded yet.
@@ -166,7 +163,8 @@ def _max_length(checkpoint: Checkpoint, wanted: int | None) -> int:
         positions -= 2
     if wanted is None:
         return min(v for v in (_DEFAULT_LENGTH, positions, tokenizer_limit) if v)
-    if positions and wanted > positions:
+    endless = checkpoint.config.get("position_biased_input") is False  # DeBERTa's are relative
+    if positions and wanted > positions and not endless:
         raise UsageError(
             f"max_length={wanted} is more than the {positions} positions that "
             f"{checkpoint.name} has.",

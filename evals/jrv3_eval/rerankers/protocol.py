@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..hashing import digest_json
 
-SCORING = 3  # raised when the same settings and versions would give other scores
+SCORING = 4  # raised when the same settings and versions would give other scores
 type_json = str | int | float | bool | None
 
 
@@ -38,9 +38,9 @@ class Usage:
     units that a service charges. None where there is no such thing or it is not known.
     """
 
-    tokens: int
-    truncated_documents: int
-    truncated_query: bool
+    tokens: int | None
+    truncated_documents: int | None
+    truncated_query: bool | None
     blocks: int | None = None
     calls: int | None = None
     malformed: int | None = None
@@ -145,6 +145,8 @@ class Family(Protocol):
     """A kind of reranker, registered under the entry-point group `jrv3_eval.rerankers`.
 
     Importing the module that defines a family must stay light: no torch at import.
+    models: one line, what it runs. extra: of the package that brings the family. It may also have
+    `needs`, a line that says what a target is where that is no checkpoint.
     """
 
     name: str

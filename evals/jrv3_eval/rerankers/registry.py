@@ -6,39 +6,28 @@ one. A model's family comes from its checkpoint, never from its name.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from ..checkpoint import PACKAGES, open_checkpoint, refuse_remote_code
+from ..checkpoint import PACKAGES, Checkpoint, open_checkpoint, refuse_remote_code
 from ..errors import UsageError, unknown
-from .protocol import Family, Reranker, RerankerSettings
+from .plugins import Plugin, plugins
+from .protocol import Family, Reranker
+from .settings import parse_settings
 
-GROUP = "jrv3_eval.rerankers"
+__all__ = ["families", "open_reranker", "parse_settings"]
+
 BASELINES = ("none", "oracle", "random:SEED")
-_MEMBERS = ("name", "models", "listwise", "extra", "settings", "recognises", "open")
-# What importing a module and looking into it can raise, short of interrupting the program.
-_BROKEN = (ImportError, AttributeError, SyntaxError, TypeError, ValueError, LookupError, OSError)
+_INDENT = "\n         "  # under the text of an error's next step
 
 
 def families() -> dict[str, Family]:
-    """All registered families by name, sorted.
+    """All families that can be used, by name, sorted.
 
-    Raises UsageError, naming the plugin, if one cannot be imported, is not a family, or takes
-    a name that another has.
+    A broken plugin is not among them; `plugins` lists it with its fault.
     """
-    points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        other = points.setdefault(point.name, point)
-        if other.value != point.value:  # an editable install may list the same one twice
-            raise UsageError(
-                f"Two plugins provide the reranker family {point.name!r}: "
-                f"{_source(other)} and {_source(point)}.",
-                next_step="uninstall one of them",
-            )
-    return {name: _load(points[name]) for name in sorted(points)}
+    return {p.name: p.family for p in plugins() if p.family is not None}
 
 
 def open_reranker(spec: str, settings: Mapping[str, str] | None = None) -> Reranker:
@@ -46,42 +35,25 @@ def open_reranker(spec: str, settings: Mapping[str, str] | None = None) -> Reran
 
     spec: `family:target`, or a target alone (folder, hub id, package:NAME) whose family is
     detected from its config and files. settings: by name, as strings. Raises UsageError for an
-    unknown family or setting or an ambiguous checkpoint, CheckpointError for a bad target.
+    unknown family or setting, an ambiguous checkpoint, a broken plugin that is asked for by
+    name, or an extra that is not installed; CheckpointError for a bad target.
     """
-    known = families()
-    family, target = _split(spec, known)
-    if family is None:
-        family = _detect(target, known)
+    known = {plugin.name: plugin for plugin in plugins()}
+    plugin, target = _split(spec, known)
+    if plugin is None:
+        plugin = _detect(target, known)
+    family = plugin.use()
     return family.open(target, parse_settings(family, settings or {}))
 
 
-def parse_settings(family: Family, values: Mapping[str, str]) -> RerankerSettings:
-    """A family's settings from strings. Raises UsageError naming a bad key or value."""
-    fields = family.settings.model_fields
-    for key in values:
-        if key not in fields:
-            raise unknown(f"setting of {family.name}", key, fields)
-    try:
-        return family.settings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        about = fields[key].description if key in fields else None
-        raise UsageError(
-            f"Bad value for the setting {key!r} of {family.name}: {first['msg']}.",
-            where=f"{key}={values.get(key)}",
-            next_step=f"{key} is: {about}" if about else None,
-        ) from error
-
-
-def _split(spec: str, known: Mapping[str, Family]) -> tuple[Family | None, str]:
+def _split(spec: str, known: Mapping[str, Plugin]) -> tuple[Plugin | None, str]:
     """The forced family, if any, and the target of a spec."""
     prefix, colon, rest = spec.partition(":")
     if colon and prefix in known:
         if not rest.strip():
             raise UsageError(
-                f"The model spec {spec!r} names a family but no checkpoint.",
-                next_step=f"{prefix}:TARGET, where TARGET is a folder, a hub id or package:NAME",
+                f"The model spec {spec!r} names a family but no target.",
+                next_step=f"{prefix}:TARGET, where TARGET is {known[prefix].needs}",
             )
         return known[prefix], rest
     if (
@@ -99,22 +71,45 @@ def _split(spec: str, known: Mapping[str, Family]) -> tuple[Family | None, str]:
     return None, spec
 
 
-def _detect(target: str, known: Mapping[str, Family]) -> Family:
+def _detect(target: str, known: Mapping[str, Plugin]) -> Plugin:
+    """The one family that recognises a checkpoint; a broken plugin is passed over, and said so."""
     checkpoint = open_checkpoint(target, allow_auto_map=True)
-    found = [f for f in known.values() if f.recognises(checkpoint.config, checkpoint.files)]
+    found = []
+    for plugin in known.values():
+        try:
+            if plugin.recognises(checkpoint.config, checkpoint.files):
+                found.append(plugin)
+        except UsageError as fault:
+            sys.stderr.write(
+                f"warning: {fault.what} So it has no say in what {checkpoint.name} is.\n"
+            )
     if len(found) == 1:
         return found[0]
     if not found:
         refuse_remote_code(checkpoint)
-    which = " and ".join(f.name for f in found)
-    if not found:
-        which = f"no family (architectures: {checkpoint.config.get('architectures')})"
-    candidates = [f.name for f in found] or list(known)
+        raise _unrecognised(checkpoint, target, known)
     raise UsageError(
-        f"{checkpoint.name} is recognised by {which}.",
+        f"{checkpoint.name} is recognised by {' and '.join(p.name for p in found)}.",
         where=str(checkpoint.folder),
-        next_step="force a family: " + " or ".join(f"{name}:{target}" for name in candidates),
+        next_step="force a family:" + _listed({f"{p.name}:{target}": p for p in found}),
     )
+
+
+def _unrecognised(checkpoint: Checkpoint, target: str, known: Mapping[str, Plugin]) -> UsageError:
+    return UsageError(
+        f"{checkpoint.name} is recognised by no family "
+        f"(architectures: {checkpoint.config.get('architectures')}).",
+        where=str(checkpoint.folder),
+        next_step=f"force a family, FAMILY:{target}, with one of:"
+        + _listed({p.name: p for p in known.values() if p.family}),
+    )
+
+
+def _listed(choices: Mapping[str, Plugin]) -> str:
+    """One line a family: how to name it, and what it runs."""
+    width = max(map(len, choices), default=0)
+    lines = (f"{form:<{width}}  {p.family.models}" for form, p in choices.items() if p.family)
+    return "".join(_INDENT + line for line in lines)
 
 
 def _is_folder(spec: str) -> bool:
@@ -122,27 +117,3 @@ def _is_folder(spec: str) -> bool:
         return bool(spec) and Path(spec).is_dir()
     except OSError:  # a name that no file system takes
         return False
-
-
-def _load(point: EntryPoint) -> Family:
-    try:
-        family: Family = point.load()
-    except _BROKEN as error:
-        raise UsageError(
-            f"The reranker plugin {_source(point)} cannot be loaded: "
-            f"{type(error).__name__}: {error}.",
-            next_step="update or uninstall that package",
-        ) from error
-    absent = [m for m in _MEMBERS if not hasattr(family, m)]
-    if absent or family.name != point.name:
-        reason = f"it lacks {', '.join(absent)}" if absent else f"it calls itself {family.name!r}"
-        raise UsageError(
-            f"The reranker plugin {_source(point)} is not the family {point.name!r}: {reason}.",
-            next_step="update or uninstall that package",
-        )
-    return family
-
-
-def _source(point: EntryPoint) -> str:
-    package = point.dist.name if point.dist else "an unknown package"
-    return f"{point.value} (of {package})"

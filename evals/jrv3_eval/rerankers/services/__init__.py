@@ -1,0 +1,1 @@
+"""Rerank services over HTTP: Jina, Cohere, Voyage, TEI, vLLM, infinity."""

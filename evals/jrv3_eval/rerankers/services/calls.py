@@ -1,0 +1,49 @@
+"""Several calls at once, with results in the order that was asked."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurrency: int) -> list[T]:
+    """`call(0, stop)` ... `call(count - 1, stop)`, at most `concurrency` at once; results in order.
+
+    The first call that raises ends it: `stop` is set, no further call starts, and the error is
+    raised here without waiting for those under way. So does Ctrl-C. Calls should look at `stop`.
+    """
+    stop = threading.Event()
+    if count <= 1 or concurrency <= 1:
+        return [call(i, stop) for i in range(count)]
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
+    for i in range(count):
+        waiting.put(i)
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                i = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((i, call(i, stop), None))
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                done.put((i, None, error))
+
+    for _ in range(min(count, concurrency)):
+        threading.Thread(target=work, daemon=True).start()  # the program may end before it
+    results: dict[int, T] = {}
+    try:
+        while len(results) < count:
+            i, result, error = done.get()
+            if error is not None:
+                raise error
+            results[i] = result  # type: ignore[assignment]
+    finally:
+        stop.set()
+    return [results[i] for i in range(count)]
