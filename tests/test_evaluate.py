@@ -105,7 +105,7 @@ def test_the_record_has_the_keys_that_other_tools_rely_on(cli: Cli, tasks_dir: P
     assert list(record) == [
         "schema", "suite", "task", "language", "dataset", "protocol", "primary_metric", "limit",
         "order", "candidates", "reranker", "metrics", "interval", "difference", "headroom", "ties",
-        "truncated", "blocks", "cost", "environment",
+        "truncated", "blocks", "answers", "cost", "environment",
     ]  # fmt: skip
     assert {"fingerprint", "revision", "split", "documents", "queries", "judgements"} <= set(
         record["dataset"]

@@ -101,7 +101,7 @@ def test_scores_land_on_the_documents_that_they_name(
     )
     assert record["reranker"] == {
         "name": "gpt-3.5-x", "family": "run", "listwise": False, "revision": None,
-        "weights": digest_file(run), "settings": {},
+        "weights": digest_file(run), "settings": {}, "unpinned": False,
     }  # fmt: skip
     assert record["cost"]["model_calls"] == 0
 

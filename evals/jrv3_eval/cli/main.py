@@ -109,13 +109,16 @@ def _root(
 
 
 def _register() -> None:
-    from . import candidates, compare, fetch, gate, models, published, report, suite, tasks
+    if app.registered_commands:  # by an earlier call in the same process
+        return
+    from . import candidates, compare, export, fetch, gate, models, published, report, suite, tasks
 
     app.command(SUITE_COMMAND, help=suite.HELP)(suite.run_suite)
     app.command("tasks")(tasks.list_tasks)
     app.command("fetch")(fetch.fetch)
     app.command("compare")(compare.compare)
     app.command("gate")(gate.gate)
+    app.command("export")(export.export)
     app.command("published")(published.published)
     app.command("report")(report.report)
     app.add_typer(models.app, name="models")

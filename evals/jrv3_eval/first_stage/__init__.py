@@ -23,6 +23,7 @@ __all__ = [
 SPECS = {
     "bm25": "bm25 or bm25:k1=0.9,b=0.4",
     "dense": "dense:MODEL or dense:MODEL#prompts=e5,max_length=512",
+    "mteb": "mteb:MODEL or mteb:MODEL@REVISION (a dense model of mteb's, with mteb's prompts)",
     "run": "run:FILE or run:FOLDER (TREC, MS MARCO, mteb predictions or Parquet)",
     "candidates": "candidates:FILE or candidates:FOLDER (saved candidate sets)",
     "pool": "pool (the dataset's own candidates)",
@@ -54,6 +55,10 @@ def open_first_stage(spec: str, *, cache: Path, device: str = "auto") -> AnyStag
             from .dense_spec import open_dense
 
             return open_dense(rest, cache=cache, device=device)
+        case "mteb":
+            from .mteb_model import open_mteb
+
+            return open_mteb(rest, cache=cache, device=device)
         case "run":
             from .runfile import Runs
 

@@ -29,7 +29,7 @@ K = 60
 LARGEST_K = 10_000  # above it float32 no longer tells the ranks apart
 _OPTION = re.compile(r"k=(?P<k>[^:+]*):")
 # A plus parts two SPECs only where another one begins; a path may hold one too.
-_PLUS = re.compile(r"\+(?=(?:bm25|dense|run|candidates|pool|paper|fusion)(?:[:+]|$))")
+_PLUS = re.compile(r"\+(?=(?:bm25|dense|mteb|run|candidates|pool|paper|fusion)(?:[:+]|$))")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import DataError
 from .schema import PublishedTable, Row, TableProtocol, TableSource, Values
 
+# Task, values, the file's content, and its scores of this subset.
+_Entry = tuple[str, Values, Mapping[str, Any], Mapping[str, Any]]
 METRIC = re.compile(r"^(ndcg|recall|mrr|map)_at_(\d+)$")
 
 
@@ -37,12 +39,12 @@ def tasks_in_mteb() -> Mapping[tuple[str, str], tuple[tuple[str, str, str], ...]
 
 def read_mteb_results(files: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[PublishedTable]:
     """One table for each (model, revision, suite) of the files; unknown tasks are left out."""
-    groups: dict[tuple[str, str, str], list[tuple[str, Values, Mapping[str, Any]]]] = {}
+    groups: dict[tuple[str, str, str], list[_Entry]] = {}
     for path, content in files:
         model, revision = _model_of(path)
         try:
             for suite, task, scores in _places(path, content):
-                entry = (task, _percent(scores), content)
+                entry = (task, _percent(scores), content, scores)
                 groups.setdefault((model, revision, suite), []).append(entry)
         except (AttributeError, TypeError, ValueError) as error:
             raise DataError(
@@ -77,21 +79,38 @@ def _percent(scores: Mapping[str, Any]) -> Values:
 def _model_of(path: Path) -> tuple[str, str]:
     """Model and revision, as mteb's results repository has them: org__model/revision/file.
 
-    Empty where the file does not lie so: then no name says whose values they are.
+    An experiment's files lie deeper, revision/experiments/NAME/file; its name counts with the
+    revision, so that no two protocols of a model become one table. Empty where the file does not
+    lie so: then no name says whose values they are.
     """
-    revision, model = path.parent.name, path.parent.parent.name.replace("__", "/")
-    return (model, revision) if "/" in model else ("", "")
+    folder, experiment = path.parent, ""
+    if folder.parent.name == "experiments":
+        folder, experiment = folder.parent.parent, f"/experiments/{folder.name}"
+    model = folder.parent.name.replace("__", "/")
+    return (model, folder.name + experiment) if "/" in model else ("", "")
+
+
+def _protocol_of(scores: Iterable[Mapping[str, Any]]) -> tuple[str | None, int | None]:
+    """First stage and depth of a reranking, where all results state the same; else None.
+
+    mteb writes `previous_results_model_meta` where it reranked; `depth` stands in exported files.
+    """
+    stated = [one.get("previous_results_model_meta") or {} for one in scores]
+    names = {meta.get("model_name") for meta in stated}
+    depths = {meta.get("depth") for meta in stated}
+    return names.pop() if len(names) == 1 else None, depths.pop() if len(depths) == 1 else None
 
 
 def _table(
     model: str,
     revision: str,
     suite: str,
-    entries: Sequence[tuple[str, Values, Mapping[str, Any]]],
+    entries: Sequence[_Entry],
 ) -> PublishedTable:
     values: dict[str, Values] = {}
     revisions, versions = {}, set()
-    for task, scores, content in entries:
+    first_stage, depth = _protocol_of(raw for *_, raw in entries)
+    for task, scores, content, _ in entries:
         for metric, value in scores.items():
             values.setdefault(metric, {})[task] = value
         if content.get("dataset_revision"):
@@ -104,10 +123,10 @@ def _table(
         metrics=tuple(values),
         decimals=3,
         protocol=TableProtocol(
-            kind="retrieval",
-            first_stage=None,
-            depth=None,
-            split=_split(suite, revisions.keys() | {task for task, _, _ in entries}),
+            kind="reranking" if first_stage else "retrieval",
+            first_stage=first_stage,
+            depth=depth,
+            split=_split(suite, revisions.keys() | {task for task, *_ in entries}),
             revisions=revisions,
         ),
         source=TableSource(
