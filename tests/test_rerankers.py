@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from checkpoints import ELSEWHERE, FAMILIES
+from checkpoints import ELSEWHERE, FAMILIES, FORCED
 from jrv3_eval.errors import CheckpointError, UsageError
 from jrv3_eval.rerankers import (
     CountsTokens,
@@ -99,7 +99,8 @@ def test_the_contract_notices(folders: Mapping[str, Path], spoil: Any) -> None:
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_info_is_known_before_loading(name: str, folders: Mapping[str, Path]) -> None:
     family = families()[name]
-    reranker = open_reranker(str(folders[name]))  # detected from the checkpoint
+    spec = f"{name}:{folders[name]}" if name in FORCED else str(folders[name])
+    reranker = open_reranker(spec)  # else detected from the checkpoint
     info = reranker.info
     assert (info.family, info.listwise, info.revision) == (name, family.listwise, None)
     assert {"torch", "transformers", "tokenizers", "device"} <= set(info.versions)
@@ -107,20 +108,21 @@ def test_info_is_known_before_loading(name: str, folders: Mapping[str, Path]) ->
     assert info.settings["dtype"] == "float32"
     lengths = {
         "bi-encoder": 64, "cross-encoder": 128, "lbnl": 131_072, "causal": 4096,
-        "jina-m0": 256, "jina-v2": 128, "late-interaction": 100,
+        "jina-m0": 256, "jina-v2": 128, "late-interaction": 100, "generative": 2048,
     }  # fmt: skip
     key = "document_length" if name == "late-interaction" else "max_length"
     assert info.settings[key] == lengths[name]
-    changed = {open_reranker(str(folders[name]), s).info.fingerprint for s in FAMILIES[name][1]}
-    changed |= {open_reranker(str(folders[name]), {"dtype": "bfloat16"}).info.fingerprint}
+    changed = {open_reranker(spec, s).info.fingerprint for s in FAMILIES[name][1]}
+    changed |= {open_reranker(spec, {"dtype": "bfloat16"}).info.fingerprint}
     assert len(changed | {info.fingerprint}) == 4
     json.dumps([dict(info.settings), dict(info.versions)])
 
 
 def test_opening_imports_no_model_library(folders: Mapping[str, Path]) -> None:
+    specs = [f"{n}:{f}" if n in FORCED else str(f) for n, f in folders.items()]
     code = (
         "import sys; from jrv3_eval.rerankers import open_reranker\n"
-        f"for f in {[str(f) for f in folders.values()]!r}: open_reranker(f, {{'device': 'cpu'}})\n"
+        f"for f in {specs!r}: open_reranker(f, {{'device': 'cpu'}})\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
