@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..checkpoint import Checkpoint
-from ..device import quiet_loading, resolve_device, torch_dtype
+from ..device import (
+    computing_versions,
+    cpu_instructions,
+    quiet_loading,
+    resolve_device,
+    torch_dtype,
+)
 from ..errors import CheckpointError
 
 LIBRARIES = ("torch", "transformers", "tokenizers")  # whose versions can change a score
@@ -15,6 +21,14 @@ LOGIT_SCORE = "1_LogitScore/config.json"  # where sentence-transformers keeps la
 # and compatibility characters become unknown tokens; 4 reads the file.
 _NORMALIZER_LOST = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
 _FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+
+
+def scoring_versions(device: str, dtype: str) -> dict[str, str]:
+    """Versions of all that computes a score; half precision on a CPU depends on its kind."""
+    found = computing_versions(*LIBRARIES, device=device)
+    if found["device"] == "cpu" and dtype != "float32":
+        found["instructions"] = cpu_instructions()
+    return found
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:

@@ -5,13 +5,43 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from .protocol import RankingRequest, RerankerInfo, Usage
+from ..device import device_kind
+from .protocol import RankingRequest, RerankerInfo, RerankerSettings, Usage
 
+# Small batches stay in a CPU's cache; an accelerator wants large ones. Measured:
+# docs/performance.md.
+_CPU_TOKENS, _CPU_HALF_TOKENS, _TOKENS = 2_048, 4_096, 16_384
 Inputs = Mapping[str, Sequence[int]]  # input_ids, attention_mask, ... of one pair, unpadded
+
+
+class BatchedSettings(RerankerSettings):
+    """Settings of a family that reads texts in padded batches."""
+
+    tokens_per_batch: int | None = Field(
+        None,
+        ge=1,
+        description="padded tokens in one forward pass; default: 2048 on a CPU (4096 in half "
+        "precision), else 16384",
+    )
+
+
+S = TypeVar("S", bound=BatchedSettings)
+
+
+def with_batches(settings: S) -> S:
+    """The settings with a number for `tokens_per_batch`; dtype must be a known one."""
+    if settings.tokens_per_batch is not None:
+        return settings
+    tokens = _TOKENS
+    if device_kind(settings.device) == "cpu":
+        tokens = _CPU_TOKENS if settings.dtype == "float32" else _CPU_HALF_TOKENS
+    return settings.model_copy(update={"tokens_per_batch": tokens})
 
 
 @dataclass(frozen=True)
@@ -53,9 +83,9 @@ class PointwiseReranker(ABC):
     A family says how a pair is tokenised (`_read`) and what a batch scores (`_forward`).
     """
 
-    def __init__(self, info: RerankerInfo, tokens_per_batch: int) -> None:
+    def __init__(self, info: RerankerInfo, settings: BatchedSettings) -> None:
         self.info = info
-        self._budget = tokens_per_batch
+        self._budget = with_batches(settings).tokens_per_batch or 1
         self._latest: tuple[tuple[RankingRequest, ...], Pairs] | None = None
 
     @abstractmethod

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..device import check_dtype, computing_versions
+from ..device import check_dtype
 from ..errors import CheckpointError, UsageError
-from ._loading import LIBRARIES, load_model, load_tokenizer
+from ._loading import load_model, load_tokenizer, scoring_versions
 from ._pairs import Truncation, padded, read_pairs
-from ._pointwise import Inputs, Pairs, PointwiseReranker
+from ._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from .jina_v2.layout import is_jina_v2
 from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 
@@ -25,7 +25,7 @@ _DEFAULT_LENGTH = 512
 _OFFSET_MODELS = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text")
 
 
-class CrossEncoderSettings(RerankerSettings):
+class CrossEncoderSettings(BatchedSettings):
     """Settings of the cross-encoder family."""
 
     max_length: int | None = Field(
@@ -36,7 +36,6 @@ class CrossEncoderSettings(RerankerSettings):
         description="longest_first (sentence-transformers), or only_second: cut the document, "
         "and the query to 3/4 of max_length (FlagEmbedding)",
     )
-    tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
 
 
 class CrossEncoder(PointwiseReranker):
@@ -49,7 +48,7 @@ class CrossEncoder(PointwiseReranker):
     def __init__(
         self, checkpoint: Checkpoint, settings: CrossEncoderSettings, info: RerankerInfo
     ) -> None:
-        super().__init__(info, settings.tokens_per_batch)
+        super().__init__(info, settings)
         self._checkpoint = checkpoint
         self._settings = settings
 
@@ -120,7 +119,7 @@ class CrossEncoderFamily:
         chosen = CrossEncoderSettings.model_validate(settings.model_dump())
         check_dtype(chosen.dtype)
         length = _max_length(checkpoint, chosen.max_length)
-        chosen = chosen.model_copy(update={"max_length": length})
+        chosen = with_batches(chosen.model_copy(update={"max_length": length}))
         info = RerankerInfo(
             name=checkpoint.name,
             family=self.name,
@@ -128,7 +127,7 @@ class CrossEncoderFamily:
             revision=checkpoint.revision,
             weights=checkpoint.weights,
             settings=chosen.model_dump(exclude={"device"}),
-            versions=computing_versions(*LIBRARIES, device=chosen.device),
+            versions=scoring_versions(chosen.device, chosen.dtype),
         )
         return CrossEncoder(checkpoint, chosen, info)
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...checkpoint import Checkpoint
-from ...device import check_dtype, computing_versions, cpu_instructions
+from ...device import check_dtype
 from ...errors import CheckpointError, UsageError
-from .._loading import LIBRARIES, LOGIT_SCORE, load_tokenizer
-from .._pointwise import Inputs, Pairs, PointwiseReranker
-from ..protocol import RankingRequest, RerankerInfo, RerankerSettings
+from .._loading import LOGIT_SCORE, load_tokenizer, scoring_versions
+from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
+from ..protocol import RankingRequest, RerankerInfo
 from .reading import Labels, PairReader
 from .templates import Template, template_for
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FAMILY = "causal"
 
 
-class CausalSettings(RerankerSettings):
+class CausalSettings(BatchedSettings):
     """Settings of the causal family. What is left out is the template's or checkpoint's own."""
 
     dtype: str = Field("auto", description="float32, bfloat16, float16; auto: the checkpoint's own")
@@ -39,7 +39,6 @@ class CausalSettings(RerankerSettings):
     max_length: int | None = Field(
         None, ge=16, description="tokens, as the template counts them; default: the template's"
     )
-    tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
 
 
 class CausalReranker(PointwiseReranker):
@@ -55,9 +54,7 @@ class CausalReranker(PointwiseReranker):
             (settings or CausalSettings()).template, checkpoint.config, checkpoint.name
         )
         self._settings = _resolve(settings or CausalSettings(), self._template, checkpoint)
-        super().__init__(
-            _info(checkpoint, self._settings, self._template), self._settings.tokens_per_batch
-        )
+        super().__init__(_info(checkpoint, self._settings, self._template), self._settings)
 
     def load(self) -> None:
         """Load tokenizer and weights now. Raises CheckpointError as `score` does."""
@@ -110,20 +107,16 @@ def _resolve(
             next_step=f"set max_length to {positions} or less",
         )
     own = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype") or "float32"
-    return settings.model_copy(
-        update={
-            "dtype": check_dtype(str(own) if settings.dtype == "auto" else settings.dtype),
-            "template": template.name,
-            "instruction": template.instruction_for(settings.instruction),
-            "max_length": settings.max_length or min(template.max_length, positions or 2**62),
-        }
-    )
+    resolved = {
+        "dtype": check_dtype(str(own) if settings.dtype == "auto" else settings.dtype),
+        "template": template.name,
+        "instruction": template.instruction_for(settings.instruction),
+        "max_length": settings.max_length or min(template.max_length, positions or 2**62),
+    }
+    return with_batches(settings.model_copy(update=resolved))
 
 
 def _info(checkpoint: Checkpoint, settings: CausalSettings, template: Template) -> RerankerInfo:
-    versions = computing_versions(*LIBRARIES, device=settings.device)
-    if versions["device"] == "cpu" and settings.dtype != "float32":
-        versions["instructions"] = cpu_instructions()
     return RerankerInfo(
         name=checkpoint.name,
         family=FAMILY,
@@ -134,7 +127,7 @@ def _info(checkpoint: Checkpoint, settings: CausalSettings, template: Template) 
             **settings.model_dump(exclude={"device"}),
             "template_digest": template.digest[:16],  # a file's content can change
         },
-        versions=versions,
+        versions=scoring_versions(settings.device, settings.dtype),
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from ...checkpoint import Checkpoint, open_checkpoint
-from ...device import check_dtype, computing_versions
+from ...device import check_dtype
 from ...errors import UsageError
 from ...hashing import digest_json
-from .._loading import LIBRARIES, LOGIT_SCORE
+from .._loading import LOGIT_SCORE, scoring_versions
 from ..protocol import Family, RerankerInfo, RerankerSettings
 from ..services.endpoint import parse_endpoint
 from .local import LocalChat
@@ -68,7 +68,7 @@ class GenerativeFamily:
             weights=checkpoint.weights,
             settings=scored_settings(settings, prompt, server=False),
             versions={
-                **computing_versions(*LIBRARIES, device=settings.device),
+                **scoring_versions(settings.device, settings.dtype),
                 **_repairing_versions(prompt),
             },
         )

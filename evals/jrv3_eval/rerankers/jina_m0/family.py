@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...checkpoint import Checkpoint, open_checkpoint
-from ...device import check_dtype, computing_versions
+from ...device import check_dtype
 from ...errors import CheckpointError, UsageError
-from .._loading import LIBRARIES, load_tokenizer
+from .._loading import load_tokenizer, scoring_versions
 from .._pairs import padded
-from .._pointwise import Inputs, Pairs, PointwiseReranker
+from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 from .model import ARCHITECTURE, TextModel, is_jina_m0, load_text_model, text_config
 from .reading import SCORE_TOKEN, Limits, read_prompts
@@ -24,7 +24,7 @@ _LENGTH = 10_240
 _QUERY_LENGTH = 512
 
 
-class JinaM0Settings(RerankerSettings):
+class JinaM0Settings(BatchedSettings):
     """Settings of the jina-m0 family; the defaults are those of the released `compute_score()`."""
 
     max_length: int | None = Field(
@@ -39,7 +39,6 @@ class JinaM0Settings(RerankerSettings):
     max_doc_length: int | None = Field(
         None, ge=1, description="tokens a document; default: max_length - max_query_length"
     )
-    tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
 
 
 class JinaM0(PointwiseReranker):
@@ -52,7 +51,7 @@ class JinaM0(PointwiseReranker):
     def __init__(
         self, checkpoint: Checkpoint, settings: JinaM0Settings, limits: Limits, info: RerankerInfo
     ) -> None:
-        super().__init__(info, settings.tokens_per_batch)
+        super().__init__(info, settings)
         self._checkpoint = checkpoint
         self._settings = settings
         self._limits = limits
@@ -124,6 +123,7 @@ class JinaM0Family:
             text["max_position_embeddings"],
         )
         check_dtype(chosen.dtype)
+        chosen = with_batches(chosen)
         info = RerankerInfo(
             name=checkpoint.name,
             family=self.name,
@@ -131,7 +131,7 @@ class JinaM0Family:
             revision=checkpoint.revision,
             weights=checkpoint.weights,
             settings=chosen.model_dump(exclude={"device"}),
-            versions=computing_versions(*LIBRARIES, device=chosen.device),
+            versions=scoring_versions(chosen.device, chosen.dtype),
         )
         limits = Limits(prompt=chosen.max_length or 0, document=chosen.max_doc_length or 0)
         return JinaM0(checkpoint, chosen, limits, info)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...checkpoint import Checkpoint, open_checkpoint
-from ...device import check_dtype, computing_versions
+from ...device import check_dtype
 from ...errors import UsageError
-from .._loading import LIBRARIES, load_tokenizer
+from .._loading import load_tokenizer, scoring_versions
 from .._pairs import padded, read_pairs
-from .._pointwise import Inputs, Pairs, PointwiseReranker
+from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 from .layout import Layout, is_jina_v2, read_layout
 from .model import load_model
@@ -25,7 +25,7 @@ _LENGTH = 1024
 _QUERY_LENGTH = 512
 
 
-class JinaV2Settings(RerankerSettings):
+class JinaV2Settings(BatchedSettings):
     """Settings of the jina-v2 family; the defaults are those of the released `rerank()`."""
 
     long_documents: Literal["chunk", "truncate"] = Field(
@@ -45,7 +45,6 @@ class JinaV2Settings(RerankerSettings):
     overlap_tokens: int = Field(
         80, ge=0, description="chunk: tokens that two pieces share, at most a quarter of a piece"
     )
-    tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
 
 
 class JinaV2(PointwiseReranker):
@@ -63,7 +62,7 @@ class JinaV2(PointwiseReranker):
         limits: Limits,
         info: RerankerInfo,
     ) -> None:
-        super().__init__(info, settings.tokens_per_batch)
+        super().__init__(info, settings)
         self._checkpoint = checkpoint
         self._layout = layout
         self._settings = settings
@@ -133,8 +132,8 @@ class JinaV2Family:
         chosen = JinaV2Settings.model_validate(settings.model_dump())
         check_dtype(chosen.dtype)
         limits = _limits(checkpoint, layout, chosen)
-        chosen = chosen.model_copy(
-            update={"max_length": limits.piece, "max_query_length": limits.query}
+        chosen = with_batches(
+            chosen.model_copy(update={"max_length": limits.piece, "max_query_length": limits.query})
         )
         info = RerankerInfo(
             name=checkpoint.name,
@@ -143,7 +142,7 @@ class JinaV2Family:
             revision=checkpoint.revision,
             weights=checkpoint.weights,
             settings=chosen.model_dump(exclude={"device"}),
-            versions=computing_versions(*LIBRARIES, device=chosen.device),
+            versions=scoring_versions(chosen.device, chosen.dtype),
         )
         return JinaV2(checkpoint, layout, chosen, limits, info)
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...checkpoint import Checkpoint, open_checkpoint
-from ...device import check_dtype, computing_versions
+from ...device import check_dtype
 from ...embedding import GROUP_TEXTS, Kind
 from ...errors import UsageError
 from ...hashing import hash_text
 from ...paths import cache_root
-from .._loading import LIBRARIES
+from .._loading import scoring_versions
+from .._pointwise import BatchedSettings, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
 from .encoder import TokenEncoder
 from .layout import Layout, is_late_interaction, read_layout
@@ -29,7 +30,7 @@ _OPEN_GROUPS = 64  # each holds a file open
 _OFFSET_MODELS = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text")
 
 
-class LateInteractionSettings(RerankerSettings):
+class LateInteractionSettings(BatchedSettings):
     """Settings of the late-interaction family."""
 
     query_length: int | None = Field(
@@ -40,7 +41,6 @@ class LateInteractionSettings(RerankerSettings):
     )
     query_prompt: str | None = Field(None, description="before a query; default: the model's")
     document_prompt: str | None = Field(None, description="before a document; default: the model's")
-    tokens_per_batch: int = Field(16_384, ge=1, description="padded tokens in one forward pass")
     group_documents: int = Field(
         GROUP_TEXTS, ge=1, description="texts that are encoded and stored together"
     )
@@ -203,15 +203,15 @@ def open_late_interaction(
     given = {n: v for n in names if (v := getattr(chosen, n)) is not None}
     layout = replace(layout, **given)
     _check_lengths(checkpoint, layout)
-    chosen = chosen.model_copy(update={n: getattr(layout, n) for n in names})
+    chosen = with_batches(chosen.model_copy(update={n: getattr(layout, n) for n in names}))
     recorded: dict[str, type_json] = chosen.model_dump(exclude={"device"})
-    versions = computing_versions(*LIBRARIES, device=chosen.device)
+    versions = scoring_versions(chosen.device, chosen.dtype)
     encoder = TokenEncoder(
         checkpoint,
         layout,
         device=chosen.device,
         dtype=chosen.dtype,
-        tokens_per_batch=chosen.tokens_per_batch,
+        tokens_per_batch=chosen.tokens_per_batch or 1,
         # The other two say how work is cut, which the keys of the groups cover.
         identity={
             "weights": checkpoint.weights,
