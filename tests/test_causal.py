@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,51 @@ def test_bfloat16_saturates_nothing(folders: dict[str, Path], tmp_path: Path) ->
     collapsed = torch.stack([logit.softmax(0)[0] for logit in logits])
     assert len(torch.unique(collapsed)) < len(documents)
     assert len(np.unique(found)) == len(documents)
+
+
+def test_a_decoder_classifier_needs_its_template(folders: dict[str, Path]) -> None:
+    """As a plain pair it can be forced; then its last token is found whatever the padding is."""
+    folder = folders["Qwen3ForSequenceClassification"]
+    assert json.loads((folder / "config.json").read_text())["pad_token_id"] == 0  # not <pad>
+    assert open_reranker(str(folder)).info.family == "causal"
+    check_reranker(
+        lambda: open_reranker(f"cross-encoder:{folder}", {"max_length": "512"}),
+        pointwise=True,
+        variants=[lambda: open_reranker(f"cross-encoder:{folder}", {"tokens_per_batch": "1"})],
+        long=5_000,
+    )
+
+
+def test_several_labels_are_refused(tmp_path: Path) -> None:
+    folder = write_decoder(tmp_path / "nli", "Qwen3ForSequenceClassification", num_labels=3)
+    with pytest.raises(CheckpointError, match="has 3 labels"):
+        opened(folder)
+
+
+def test_a_bare_decoder_is_ambiguous(folders: dict[str, Path], tmp_path: Path) -> None:
+    """It may be asked for yes or no, or generate a ranking: only its user knows."""
+    folder = folders["LlamaForCausalLM"]
+    with pytest.raises(UsageError, match=r"(?s)causal:.*generative:"):
+        open_reranker(str(folder))
+    with pytest.raises(UsageError, match=r"No template belongs"):
+        open_reranker(f"causal:{folder}")
+
+
+def test_an_empty_instruction_is_refused(folders: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="an instruction in every prompt"):
+        opened(folders["Qwen3ForCausalLM"], instruction="")
+
+
+def test_damaged_files_are_a_users_error(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders["Qwen3ForCausalLM"], tmp_path / "damaged"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(
+        json.dumps({**tokenizer, "pre_tokenizer": {"type": "?"}})
+    )
+    with pytest.raises(CheckpointError, match="cannot load damaged"):
+        opened(folder).score([ask("x")])
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights.replace(b'"F32"', b'"F99"', 1))
+    with pytest.raises(CheckpointError, match="cannot load damaged"):
+        opened(folder).score([ask("x")])

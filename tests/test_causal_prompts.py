@@ -210,6 +210,19 @@ def test_usage_says_what_was_cut(bytes_: Any) -> None:
     assert cuts("bge-reranker-v2-gemma", long, long, 100)[:2] == (1, True)
 
 
+def test_a_long_query_of_ones_own_template_is_cut(bytes_: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: m\nsource: s\nmax_length: 256\nrelevant: y\n"
+        "pieces: [{text: 'q: {query}'}, {text: ' D {document}'}, {text: ' relevant?'}]"
+    )
+    template = template_for(str(path), {}, "model")
+    made = PairReader(bytes_, template, instruction=None, max_length=256, positions=4096)
+    pairs = made.read([RankingRequest("q", "x" * 8000, ("one", "two"))])
+    assert [len(pair["input_ids"]) for pair in pairs.inputs] == [256, 256]
+    assert (pairs.usage[0].truncated_query, pairs.usage[0].truncated_documents) == (True, 2)
+
+
 def test_labels_must_differ(bytes_: Any) -> None:
     template = shipped_templates()["qwen3-reranker"].model_copy(update={"irrelevant": "yellow"})
     with pytest.raises(CheckpointError, match="start with the same token"):
@@ -233,9 +246,23 @@ def test_labels_must_differ(bytes_: Any) -> None:
             "pieces: [{text: '{instruction} {query} {document}'}]",
             "default instruction",
         ),
+        (
+            "name: m\nsource: s\nmax_length: 99\nrelevant: y\n"
+            "pieces: [{text: '{query} ', counts: 0}, {text: '{document}'}]",
+            "counts once",
+        ),
         ("name: m\nsource: s\nmax_length: 99\nrelevant: y\npeices: []", "peices"),
     ],
-    ids=["yaml", "incomplete", "text", "one slot", "document first", "instruction", "typo"],
+    ids=[
+        "yaml",
+        "incomplete",
+        "text",
+        "one slot",
+        "document first",
+        "instruction",
+        "uncounted",
+        "typo",
+    ],
 )
 def test_bad_template_files(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "mine.yaml"

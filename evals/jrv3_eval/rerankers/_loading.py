@@ -17,10 +17,13 @@ from ..errors import CheckpointError
 
 LIBRARIES = ("torch", "transformers", "tokenizers")  # whose versions can change a score
 LOGIT_SCORE = "1_LogitScore/config.json"  # where sentence-transformers keeps label ids
-# transformers 5 puts a normalizer of its own in place of the one in tokenizer.json, so full-width
-# and compatibility characters become unknown tokens; 4 reads the file.
-_NORMALIZER_LOST = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
-_FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+# transformers 5 builds these anew from the vocabulary, so that characters are read differently from
+# what tokenizer.json says (and from transformers 4, which read the file).
+_FROM_FILE = (
+    "DebertaV2Tokenizer", "DebertaV2TokenizerFast", "XLMRobertaTokenizer",
+    "XLMRobertaTokenizerFast",
+)  # fmt: skip
+_HEADS = ("classifier", "score")  # of transformers' sequence classifiers
 
 
 def scoring_versions(device: str, dtype: str) -> dict[str, str]:
@@ -44,7 +47,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(
                 str(checkpoint.folder), local_files_only=True, trust_remote_code=False
             )
-    except _FAILURES as error:
+    except Exception as error:  # a damaged file can make any line of it fail
         raise cannot_load(checkpoint, error) from error
     if not tokenizer.is_fast:
         raise CheckpointError(
@@ -52,10 +55,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             where=str(checkpoint.folder),
             next_step="save one beside the weights, as tokenizer.json",
         )
-    if type(tokenizer).__name__ in _NORMALIZER_LOST and "tokenizer.json" in checkpoint.files:
-        written = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")).normalizer
-        if written is not None:
-            tokenizer.backend_tokenizer.normalizer = written
+    if type(tokenizer).__name__ in _FROM_FILE and "tokenizer.json" in checkpoint.files:
+        written = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+        for part in ("normalizer", "pre_tokenizer"):
+            if getattr(written, part) is not None:
+                setattr(tokenizer.backend_tokenizer, part, getattr(written, part))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -92,7 +96,7 @@ def load_model(
                 output_loading_info=True,
                 **options,
             )
-    except _FAILURES as error:
+    except Exception as error:  # a damaged file can make any line of it fail
         raise cannot_load(checkpoint, error) from error
     absent = {*report["missing_keys"], *(str(k) for k in report["mismatched_keys"])}
     refuse_absent(checkpoint, [a for a in absent if not unneeded(a)], needs, next_step)
@@ -119,3 +123,17 @@ def cannot_load(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"transformers cannot load {checkpoint.name}: {error}", where=str(checkpoint.folder)
     )
+
+
+def keep_head_exact(model: Any) -> Any:
+    """The model with its classification head in float32, fed with float32.
+
+    In half precision a head has few values between the scores of a hundred candidates, so that
+    ties would decide their order (traps.md, 1).
+    """
+    for name in _HEADS:
+        head = getattr(model, name, None)
+        if head is not None:
+            head.float()
+            head.register_forward_pre_hook(lambda _, inputs: tuple(i.float() for i in inputs))
+    return model

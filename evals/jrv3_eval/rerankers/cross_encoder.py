@@ -13,13 +13,13 @@ from pydantic import Field
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..device import check_dtype
 from ..errors import CheckpointError, UsageError
-from ._loading import load_model, load_tokenizer, scoring_versions
+from ._loading import keep_head_exact, load_model, load_tokenizer, scoring_versions
 from ._pairs import Truncation, padded, read_pairs
 from ._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
+from .causal.detection import has_classifier, is_decoder_classifier, labels
 from .jina_v2.layout import is_jina_v2
 from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 
-_HEAD = "ForSequenceClassification"
 _DEFAULT_LENGTH = 512
 # Their positions start after the padding index, so two of them are never used.
 _OFFSET_MODELS = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text")
@@ -85,9 +85,9 @@ class CrossEncoder(PointwiseReranker):
             next_step="choose a trained cross-encoder; for an embedding model use "
             "bi-encoder:TARGET",
         )
-        if model.config.pad_token_id is None:
-            model.config.pad_token_id = self._tokenizer.pad_token_id
-        return model
+        # Decoders find the last token of a padded pair by it.
+        model.config.pad_token_id = self._tokenizer.pad_token_id
+        return keep_head_exact(model)
 
 
 class CrossEncoderFamily:
@@ -102,11 +102,11 @@ class CrossEncoderFamily:
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
         """True if an architecture in the config ends in ForSequenceClassification.
 
-        Not jina-reranker-v2, which bears the name of XLM-R's class and has other tensors.
+        Not jina-reranker-v2, which bears the name of XLM-R's class and has other tensors, and
+        not a decoder, which was trained with a prompt (family `causal`).
         """
-        names = config.get("architectures")
-        head = isinstance(names, list) and any(str(n).endswith(_HEAD) for n in names)
-        return head and not is_jina_v2(config)
+        other = is_jina_v2(config) or is_decoder_classifier(config)
+        return has_classifier(config) and not other
 
     def open(self, target: str, settings: RerankerSettings) -> CrossEncoder:
         """The reranker for a folder, package:NAME or hub id; no weights are loaded yet.
@@ -115,7 +115,7 @@ class CrossEncoderFamily:
         UsageError for bad settings.
         """
         checkpoint = open_checkpoint(target)
-        _check_head(checkpoint, self)
+        _check_head(checkpoint)
         chosen = CrossEncoderSettings.model_validate(settings.model_dump())
         check_dtype(chosen.dtype)
         length = _max_length(checkpoint, chosen.max_length)
@@ -132,17 +132,16 @@ class CrossEncoderFamily:
         return CrossEncoder(checkpoint, chosen, info)
 
 
-def _check_head(checkpoint: Checkpoint, kind: CrossEncoderFamily) -> None:
+def _check_head(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
-    if not kind.recognises(config, checkpoint.files):
+    if not has_classifier(config) or is_jina_v2(config):
         raise CheckpointError(
             f"{checkpoint.name} has no classification head (architectures: "
             f"{config.get('architectures')}), so it is no cross-encoder.",
             where=str(checkpoint.folder / "config.json"),
             next_step="for an embedding model use bi-encoder:TARGET",
         )
-    labels = config.get("id2label")
-    count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
+    count = labels(config)
     if count != 1:
         raise CheckpointError(
             f"{checkpoint.name} has {count} labels; a reranker has one, the relevance.",

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...checkpoint import open_checkpoint
-from .._loading import LOGIT_SCORE
 from ..protocol import Family, RerankerSettings
+from .detection import is_causal
 from .reranker import FAMILY, CausalReranker, CausalSettings
-
-_GENERATES = "ForCausalLM"
-_ONE_LABEL = "ForSequenceClassification"
-# Encoders with a classifier read a plain pair; these need the template that they were trained with.
-_DECODERS = ("qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "llama", "mistral", "phi3")
 
 
 class CausalFamily:
@@ -27,12 +22,7 @@ class CausalFamily:
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
         """True for a causal model, unless sentence-transformers files say that it embeds."""
-        listed = config.get("architectures")
-        names = [str(name) for name in listed] if isinstance(listed, list) else []
-        if any(name.endswith(_GENERATES) for name in names):
-            return LOGIT_SCORE in files or "modules.json" not in files
-        one = any(name.endswith(_ONE_LABEL) for name in names)
-        return one and config.get("model_type") in _DECODERS
+        return is_causal(config, files)
 
     def open(self, target: str, settings: RerankerSettings) -> CausalReranker:
         """The reranker for a folder, package:NAME or hub id; no weights are loaded yet.

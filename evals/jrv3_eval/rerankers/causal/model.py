@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from ...checkpoint import Checkpoint
 from ...errors import CheckpointError
 from .._loading import load_model
+from .detection import has_classifier
 from .reading import Labels
-
-_ONE_LABEL = "ForSequenceClassification"
 
 
 class LabelModel:
@@ -70,7 +69,7 @@ def load_label_model(
     Raises CheckpointError where it cannot be loaded with all its tensors, or where a label has
     no row.
     """
-    one = has_one_label(checkpoint.config)
+    one = has_classifier(checkpoint.config)
     model = load_model(
         checkpoint,
         "AutoModelForSequenceClassification" if one else "AutoModelForCausalLM",
@@ -93,8 +92,3 @@ def load_label_model(
     if getattr(head, "bias", None) is not None:
         bias = head.bias.detach()[wanted].clone()
     return LabelModel(model, rows, bias, padding)
-
-
-def has_one_label(config: Mapping[str, Any]) -> bool:
-    """Whether the head was cut down to one row (as conversions to a classifier do)."""
-    return any(str(name).endswith(_ONE_LABEL) for name in config.get("architectures") or ())

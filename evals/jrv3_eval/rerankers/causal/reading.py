@@ -80,9 +80,14 @@ class PairReader:
         """Token ids of one pair, and what was cut. parts: encodings of the pieces with texts."""
         pieces = {**self._fixed, **{i: encoding.ids for i, encoding in parts.items()}}
         cut_query = False
+        left = (
+            self.max_length
+            - len(self._begin)
+            - sum(self._pieces[i].counts * len(ids) for i, ids in self._fixed.items())
+        )
         for i in parts:
             share = self._pieces[i].share
-            limit = int(share * self.max_length) if share else len(pieces[i])
+            limit = int(share * self.max_length) if share else max(left, 0)
             cut_query |= i != self._last and limit < len(pieces[i])
             pieces[i] = pieces[i][:limit]
         counted = len(self._begin) + sum(

@@ -16,6 +16,7 @@ from ...errors import CheckpointError, UsageError
 from .._loading import LOGIT_SCORE, load_tokenizer, scoring_versions
 from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from ..protocol import RankingRequest, RerankerInfo
+from .detection import has_classifier, labels
 from .reading import Labels, PairReader
 from .templates import Template, template_for
 
@@ -49,6 +50,7 @@ class CausalReranker(PointwiseReranker):
     """
 
     def __init__(self, checkpoint: Checkpoint, settings: CausalSettings | None = None) -> None:
+        _check_head(checkpoint)
         self._checkpoint = checkpoint
         self._template = template_for(
             (settings or CausalSettings()).template, checkpoint.config, checkpoint.name
@@ -129,6 +131,17 @@ def _info(checkpoint: Checkpoint, settings: CausalSettings, template: Template) 
         },
         versions=scoring_versions(settings.device, settings.dtype),
     )
+
+
+def _check_head(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError for a classifier that has several labels."""
+    count = labels(checkpoint.config)
+    if has_classifier(checkpoint.config) and count != 1:
+        raise CheckpointError(
+            f"{checkpoint.name} has {count} labels; a reranker has one, the relevance.",
+            where=str(checkpoint.folder / "config.json"),
+            next_step="choose a checkpoint that was trained with num_labels=1",
+        )
 
 
 def _positions(checkpoint: Checkpoint) -> int | None:

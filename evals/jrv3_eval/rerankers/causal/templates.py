@@ -94,6 +94,12 @@ class Template(_Strict):
                 f"The template {self.name!r} has no place for an instruction.",
                 next_step="leave out instruction, or write a template with {instruction} in it",
             )
+        if not text and any("instruction" in piece.slots(False) for piece in self.pieces):
+            raise UsageError(
+                f"The template {self.name!r} has an instruction in every prompt, and the one given "
+                "is empty.",
+                next_step="leave out instruction to take the template's own",
+            )
         return text or None
 
     @model_validator(mode="after")
@@ -103,6 +109,8 @@ class Template(_Strict):
             if found.count("query") != 1 or found.count("document") != 1:
                 raise ValueError("the pieces need {query} once and {document} once")
         for piece in self.pieces:
+            if piece.counts != 1 and piece.slots(True) & {"query", "document"}:
+                raise ValueError("a piece with {query} or {document} counts once")
             for text in filter(None, (piece.text, piece.instructed)):
                 if "{document}" in text and not text.endswith("{document}"):
                     raise ValueError("{document} must end its piece, since it is cut at its end")
@@ -150,7 +158,8 @@ def _by_architecture(config: Mapping[str, Any], model: str) -> Template:
     raise UsageError(
         f"No template belongs to the architecture of {model} ({', '.join(sorted(names))}).",
         next_step=f"--set template=NAME ({', '.join(shipped_templates())}) or template=FILE.yaml, "
-        "with the prompt that it was trained with",
+        "with the prompt that it was trained with; a classifier that was trained with plain pairs "
+        "is cross-encoder:TARGET",
     )
 
 

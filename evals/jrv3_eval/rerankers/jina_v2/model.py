@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...checkpoint import Checkpoint
 from ...device import quiet_loading, resolve_device, torch_dtype
-from .._loading import cannot_load
+from .._loading import cannot_load, keep_head_exact
 from .._tensors import read_tensors
 from .layout import ARCHITECTURE, IGNORED, Layout, shapes
 
@@ -56,7 +56,7 @@ def load_model(checkpoint: Checkpoint, layout: Layout, *, dtype: str, device: st
             )
     except (ValueError, RuntimeError, TypeError) as error:
         raise cannot_load(checkpoint, error) from error
-    return model.to(resolve_device(device)).eval()
+    return keep_head_exact(model.to(resolve_device(device)).eval())
 
 
 def _options(layout: Layout) -> dict[str, Any]:
