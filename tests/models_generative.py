@@ -20,9 +20,14 @@ TEMPLATE = (
 )
 
 
-def write_chat_tokenizer(folder: Path, template: str | None = TEMPLATE) -> Any:
-    """Single bytes, chat markers, and every identifier and label as one token."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+def write_chat_tokenizer(
+    folder: Path, template: str | None = TEMPLATE, *, begins: bool = False
+) -> Any:
+    """Single bytes, chat markers, and every identifier and label as one token.
+
+    begins: it puts <s> before a text by itself, and </s> behind it.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -31,6 +36,12 @@ def write_chat_tokenizer(folder: Path, template: str | None = TEMPLATE) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|pad|>", "<|start|>", "<|end|>"])
     tokenizer.add_tokens([AddedToken(a, normalized=False) for a in ANSWERS])
+    if begins:
+        tokenizer.add_special_tokens(["<s>", "</s>"])
+        ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=ids
+        )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>"
     )
@@ -45,16 +56,18 @@ def write_generative(
     seed: int = 0,
     template: str | None = TEMPLATE,
     says: Sequence[str] = IDENTIFIERS,
+    begins: bool = False,
     **generation: Any,
 ) -> Path:
     """A random one-layer Llama.
 
-    says: the only tokens that it writes. generation: what generation_config.json says besides.
+    says: the only tokens that it writes. begins: its tokenizer puts <s> before a text, and </s>
+    behind it. generation: what generation_config.json says besides.
     """
     import torch
     import transformers
 
-    tokenizer = write_chat_tokenizer(folder, template)
+    tokenizer = write_chat_tokenizer(folder, template, begins=begins)
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

@@ -1,4 +1,4 @@
-"""Small random late-interaction checkpoints for tests, in the two layouts."""
+"""Small random late-interaction checkpoints for tests, in the three layouts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from jrv3_eval.device import quiet_loading
 from models import POSITIONS, write_json, write_tokenizer
 
 DIMENSION = 16
+_BASE = "sentence_transformers.base.modules"
+_OWN = "sentence_transformers.multi_vector_encoder.modules"
+_CLASSES = {
+    "Dense": f"{_BASE}.dense.Dense",
+    "Normalize": f"{_BASE}.normalize.Normalize",
+    "MultiVectorMask": f"{_OWN}.multi_vector_mask.MultiVectorMask",
+    "HierarchicalTokenPooling": f"{_OWN}.token_pooling.HierarchicalTokenPooling",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+}
 
 
 def _bert(folder: Path, markers: tuple[str, ...], seed: int) -> Any:
@@ -90,6 +99,62 @@ def write_pylate(folder: Path, *, seed: int = 0, dense: Any = None, **settings: 
         "attend_to_expansion_tokens": False,
         "skiplist_words": list(string.punctuation),
         "do_query_expansion": True,
+    }
+    write_json(folder / "config_sentence_transformers.json", {**defaults, **settings})
+    return folder
+
+
+def write_multi_vector(
+    folder: Path,
+    *,
+    seed: int = 0,
+    transformer: Any = None,
+    mask: Any = None,
+    normalize: Any = None,
+    modules: Any = ("Dense", "MultiVectorMask", "Normalize"),
+    **settings: Any,
+) -> Path:
+    """The model of `write_pylate` as sentence-transformers 6 saves a MultiVectorEncoder.
+
+    transformer, mask, normalize: what differs in the configs of these modules. modules: the kinds
+    behind the transformer. settings go in config_sentence_transformers.json.
+    """
+    from transformers import AutoTokenizer
+
+    dense = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    write_pylate(folder, seed=seed, dense=[dense])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[Q] ", "[D] "]})
+    tokenizer.save_pretrained(folder)
+    usual: dict[str, Any] = {
+        "transformer_task": "feature-extraction",
+        "modality_config": {
+            "text": {"method": "forward", "method_output_name": "last_hidden_state"}
+        },
+        "module_output_name": "token_embeddings",
+        "document_length": 100,
+        "query_expansion": {"strategy": "fixed", "attend": False, "token": None, "length": 32},
+    }
+    write_json(folder / "sentence_bert_config.json", {**usual, **(transformer or {})})
+    skiplist = {"skiplist_words": list(string.punctuation), "skiplist_tasks": ["document"]}
+    configs = {
+        "MultiVectorMask": {**skiplist, "keep_only_token_ids": None, **(mask or {})},
+        "Normalize": {**dense, **(normalize or {})},
+    }
+    # The projection has its folder from write_pylate.
+    paths = {k: "1_Dense" if k == "Dense" else f"{i}_{k}" for i, k in enumerate(modules, 1)}
+    for kind in set(modules) - {"Dense"}:
+        write_json(folder / paths[kind] / "config.json", configs.get(kind, {}))
+    listed = [("", f"{_BASE}.transformer.Transformer"), *((paths[k], _CLASSES[k]) for k in modules)]
+    write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": p, "type": t} for i, (p, t) in enumerate(listed)],
+    )
+    defaults: dict[str, Any] = {
+        "model_type": "MultiVectorEncoder",
+        "prompts": {"query": "[Q] ", "document": "[D] "},
+        "default_prompt_name": None,
+        "similarity_fn_name": None,
     }
     write_json(folder / "config_sentence_transformers.json", {**defaults, **settings})
     return folder

@@ -1,4 +1,4 @@
-"""Late interaction: the scores of a plain reading of ColBERT, in both layouts, encoded once."""
+"""Late interaction: the scores of a plain reading of ColBERT, in all layouts, encoded once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -22,11 +23,11 @@ from jrv3_eval.errors import CheckpointError, RemoteCodeError, UsageError
 from jrv3_eval.rerankers import RankingRequest, parse_settings
 from jrv3_eval.rerankers.bi_encoder import family as bi_encoder
 from jrv3_eval.rerankers.contract import check_reranker
-from jrv3_eval.rerankers.late_interaction import LateInteraction, family
+from jrv3_eval.rerankers.late_interaction import LateInteraction, family, vectors
 from jrv3_eval.rerankers.late_interaction.encoder import TokenEncoder
 from jrv3_eval.rerankers.late_interaction.max_sim import max_sim
 from models import write_bert, write_bi_encoder, write_json
-from models_late import write_colbert, write_pylate
+from models_late import write_colbert, write_multi_vector, write_pylate
 
 QUERY = "Longest river?"
 DOCUMENTS = (
@@ -39,7 +40,7 @@ DOCUMENTS = (
     "unknown \N{SNOWMAN} snow",
 )
 ASKED = RankingRequest("q", QUERY, DOCUMENTS)
-WRITERS = {"pylate": write_pylate, "colbert": write_colbert}
+WRITERS = {"pylate": write_pylate, "colbert": write_colbert, "multi-vector": write_multi_vector}
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +239,77 @@ def test_scores_are_those_of_sentence_transformers(
     np.testing.assert_allclose(scores_of(folders[layout]), expected, rtol=1e-5, atol=1e-5)
 
 
+QUERIES = (QUERY, "", "river", "the river nile flows north " * 9)
+MASKED = {"strategy": "fixed", "attend": True, "token": "[UNK]", "length": 16}
+FLOOR = {"strategy": "min", "attend": False, "token": None, "length": 10}
+SPACED = (*DOCUMENTS, "  river  ", "[MASK] [D] river")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param({"transformer": {"query_expansion": MASKED}}, id="other expansion"),
+        pytest.param({"transformer": {"query_expansion": FLOOR, "query_length": 20}}, id="floor"),
+        pytest.param({"transformer": {"query_expansion": FLOOR}}, id="floor alone"),
+        pytest.param({"transformer": {"query_expansion": None}}, id="no expansion"),
+        pytest.param(
+            {"transformer": {"query_expansion": None, "document_length": None}}, id="no lengths"
+        ),
+        pytest.param({"mask": {"skiplist_words": []}}, id="no skiplist"),
+        pytest.param({"mask": {"skiplist_words": ["the", "no token", "river"]}}, id="skiplist"),
+        pytest.param({"mask": {"skiplist_tasks": ["query", "document"]}}, id="skips queries"),
+        pytest.param({"mask": {"skiplist_tasks": ["query"]}}, id="skips queries only"),
+        pytest.param({"prompts": {"query": "find : ", "passage": "x"}}, id="words for prompts"),
+        pytest.param({"default_prompt_name": "x", "prompts": {"x": "in : "}}, id="default prompt"),
+        pytest.param({"similarity_fn_name": "meanmaxsim"}, id="mean"),
+        pytest.param({"modules": ("MultiVectorMask", "Normalize")}, id="no projection"),
+        pytest.param({"modules": ("Dense", "Normalize")}, id="no mask"),
+        pytest.param(
+            {"modules": ("Dense", "Normalize"), "transformer": {"query_expansion": MASKED}},
+            id="no mask, attended",
+        ),
+    ],
+)
+def test_what_sentence_transformers_saves_scores_as_there(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    library = pytest.importorskip("sentence_transformers", minversion="6")
+    written = write_multi_vector(tmp_path / "written", **changed)
+    model = library.MultiVectorEncoder(str(written), device="cpu")
+    model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    requests = [RankingRequest(str(i), query, SPACED) for i, query in enumerate(QUERIES)]
+    documents = model.encode_document(list(SPACED))
+    expected = [  # one at a time: its padding to the longest query is no part of a query
+        model.similarity(model.encode_query([r.query]), documents)[0].numpy() for r in requests
+    ]
+    for folder in (written, tmp_path / "saved"):
+        found = opened(folder).score(requests)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "layout"),
+    [
+        pytest.param({}, {}, id="defaults"),
+        pytest.param(
+            {"transformer": {"query_expansion": {**MASKED, "token": None}}},
+            {"query_length": 16, "attend_to_expansion_tokens": True},
+            id="attend",
+        ),
+        pytest.param(
+            {"mask": {"skiplist_words": ["the", "no token"]}}, {"skiplist_words": ["the"]}, id="the"
+        ),
+    ],
+)
+def test_multi_vector_layout_is_as_written_down(
+    changed: dict[str, Any], layout: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = write_multi_vector(tmp_path / "model", **changed)
+    straight = Straight(folder, **{**DEFAULTS, **layout})
+    np.testing.assert_allclose(scores_of(folder), straight.score(ASKED), rtol=1e-5, atol=1e-5)
+
+
 def test_scores_of_real_passages_are_as_written_down(
     data: Path, folders: Mapping[str, Path]
 ) -> None:
@@ -264,6 +336,14 @@ def test_a_document_without_tokens_scores_zero(tmp_path: Path) -> None:
     assert nothing.tolist() == [0, 0]
 
 
+def cased(folder: Path) -> Path:
+    """The model, with a tokenizer that keeps capital letters."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["normalizer"]["lowercase"] = False
+    write_json(folder / "tokenizer.json", tokenizer)
+    return folder
+
+
 def test_prompts_stand_before_the_text(tmp_path: Path) -> None:
     prompts = {"query": "find : ", "document": "text : "}
     named = write_pylate(tmp_path / "named", prompts=prompts)
@@ -285,13 +365,24 @@ def test_prompts_stand_before_the_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_do_lower_case_is_heeded(lower: bool, tmp_path: Path) -> None:
-    folder = write_pylate(tmp_path / "model")
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["normalizer"]["lowercase"] = False
-    write_json(folder / "tokenizer.json", tokenizer)
+    folder = cased(write_pylate(tmp_path / "model"))
     write_json(folder / "sentence_bert_config.json", {"do_lower_case": lower})
     loud, quiet = scores_of(folder, RankingRequest("q", QUERY, ("RIVER NILE", "river nile")))
     assert bool(loud == quiet) is lower
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_markers_in_the_text_are_not_lower_cased(lower: bool, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers", minversion="6")
+    changed = {"do_lower_case": lower}
+    folder = cased(write_multi_vector(tmp_path / "model", transformer=changed))
+    model = library.MultiVectorEncoder(str(folder), device="cpu")
+    expected = model.similarity(
+        model.encode_query([QUERY]), model.encode_document(["RIVER NILE", "river nile"])
+    )[0].numpy()
+    found = scores_of(folder, RankingRequest("q", QUERY, ("RIVER NILE", "river nile")))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert bool(found[0] == found[1]) is lower
 
 
 def test_usage_counts_markers_and_expansion(folders: Mapping[str, Path]) -> None:
@@ -378,17 +469,81 @@ def test_damaged_vectors_are_computed_again(
     assert len(encoded) == 2 * before
 
 
-def test_few_groups_are_open_at_a_time(folders: Mapping[str, Path]) -> None:
-    from jrv3_eval.rerankers.late_interaction import reranker as module
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of every checksum that was made."""
+    seen: list[int] = []
 
-    documents = tuple(f"river {'nile ' * i}" for i in range(module._OPEN_GROUPS + 5))
-    asked = RankingRequest("q", QUERY, documents)
+    class Counted:
+        @staticmethod
+        def crc32(content: memoryview) -> int:
+            seen.append(content.nbytes)
+            return zlib.crc32(content)
+
+    monkeypatch.setattr(vectors, "zlib", Counted)
+    return seen
+
+
+def test_a_group_is_verified_once_however_often_it_is_mapped(
+    folders: Mapping[str, Path],
+    checked: list[int],
+    encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vectors, "groups_at_a_time", lambda: 3)
+    documents = tuple(f"river {'nile ' * i}" for i in range(8))
+    asked = [RankingRequest(q, q, documents) for q in (QUERY, "banana", "snow", "key")]
     small = opened(folders["pylate"], group_documents=1)
-    small.prepare([asked])
-    scores = small.score([asked])[0]
-    assert len(small._prepared[1]._open) == module._OPEN_GROUPS
-    np.testing.assert_allclose(scores, scores_of(folders["pylate"], asked), rtol=1e-5)
-    assert small.usage([asked])[0].tokens > 0
+    small.prepare(asked)
+    first = small.score(asked)
+    groups = len(asked) + len(documents)
+    assert len(encoded) == groups
+    assert len(checked) == 2 * groups  # as it is written, and as it is first read
+    assert len(small._cache._mapped) == 3
+    np.testing.assert_array_equal(small.score(asked), first)
+    assert len(checked) == 2 * groups
+    resumed = opened(folders["pylate"], group_documents=1)
+    resumed.prepare(asked)
+    np.testing.assert_array_equal(resumed.score(asked), first)
+    assert len(checked) == 3 * groups
+    assert len(encoded) == groups
+    np.testing.assert_allclose(first[0], scores_of(folders["pylate"], asked[0]), rtol=1e-5)
+    assert small.usage(asked)[0].tokens > 0
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_verified_group_that_is_damaged_since_is_computed_again(
+    damage: str,
+    folders: Mapping[str, Path],
+    cache: Path,
+    encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vectors, "groups_at_a_time", lambda: 1)
+    reranker = opened(folders["pylate"], group_documents=2)
+    reranker.prepare([ASKED])
+    expected = reranker.score([ASKED])[0]
+    before = len(encoded)
+    for path in cache.rglob("*.npy"):
+        content = path.read_bytes()
+        path.unlink()  # a map of it stays whole
+        if damage == "cut":
+            path.write_bytes(content[:-9])
+    np.testing.assert_array_equal(reranker.score([ASKED])[0], expected)
+    assert len(encoded) == 2 * before
+
+
+def test_maps_leave_files_for_others() -> None:
+    """A process that scores with all its groups mapped can still open files."""
+    pytest.importorskip("resource")  # Windows has no such limit
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))\n"
+        "from jrv3_eval.rerankers.late_interaction.vectors import groups_at_a_time\n"
+        "print(groups_at_a_time())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert int(done.stdout) == 128
+    assert 1 <= vectors.groups_at_a_time() <= 4096
 
 
 # --- the checkpoint
@@ -479,6 +634,48 @@ def test_what_is_not_built_in_is_refused(
     folder = write_pylate(tmp_path / "model", dense=[dense], **settings)
     with pytest.raises(CheckpointError, match=message):
         opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"modules": ("Dense", "MultiVectorMask")}, "does not normalise"),
+        ({"modules": ("Normalize", "Dense", "MultiVectorMask")}, "does not normalise"),
+        ({"normalize": {"module_input_name": "sentence_embedding"}}, "does not normalise"),
+        (
+            {"modules": ("Dense", "MultiVectorMask", "Normalize", "HierarchicalTokenPooling")},
+            "module HierarchicalTokenPooling",
+        ),
+        ({"modules": ("Dense", "MultiVectorMask", "Normalize", "Pooling")}, "module Pooling"),
+        ({"mask": {"keep_only_token_ids": [3]}}, "keep_only_token_ids"),
+        ({"mask": {"skiplist_words": "the"}}, "of type list"),
+        ({"transformer": {"transformer_task": "fill-mask"}}, "transformer_task 'fill-mask'"),
+        ({"transformer": {"modality_config": {"message": {}}}}, "chat template"),
+        ({"transformer": {"modality_config": {"image": {}}}}, "modality_config"),
+        ({"transformer": {"processing_kwargs": {"text": {}}}}, "processing_kwargs"),
+        ({"transformer": {"query_expansion": {"strategy": "max"}}}, "query_expansion 'max'"),
+        ({"transformer": {"query_expansion": {"strategy": "min"}}}, "length of .* at least 4"),
+        ({"transformer": {"query_length": 31}}, "at least the 32 tokens"),
+        ({"query_prefix": "[Q] "}, "query_prefix of PyLate"),
+    ],
+)
+def test_parts_of_a_multi_vector_encoder_that_are_not_built_in(
+    changed: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = write_multi_vector(tmp_path / "model", **changed)
+    checkpoint = open_checkpoint(str(folder))
+    if "MultiVectorMask" in changed.get("modules", ("MultiVectorMask",)):
+        assert family.recognises(checkpoint.config, checkpoint.files)
+        assert not bi_encoder.recognises(checkpoint.config, checkpoint.files)
+    with pytest.raises(CheckpointError, match=message):
+        opened(folder)
+
+
+def test_an_expansion_token_must_be_known(tmp_path: Path) -> None:
+    expansion = {**MASKED, "token": "<none>"}
+    folder = write_multi_vector(tmp_path / "model", transformer={"query_expansion": expansion})
+    with pytest.raises(CheckpointError, match="no token '<none>'"):
+        opened(folder).load()
 
 
 @pytest.mark.parametrize("key", ["similarity", "interaction"])

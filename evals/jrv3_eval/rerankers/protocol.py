@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..hashing import digest_json
 
-SCORING = 4  # raised when the same settings and versions would give other scores
+SCORING = 5  # raised when the same settings and versions would give other scores
 type_json = str | int | float | bool | None
 
 

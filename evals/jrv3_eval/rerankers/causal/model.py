@@ -26,8 +26,11 @@ class LabelModel:
     def __init__(self, model: Any, rows: torch.Tensor, bias: torch.Tensor, padding: int) -> None:
         self._decoder = model.base_model
         self._scale = _Scale(model.config)
-        self._rows = rows.float()
-        self._bias = bias.float()
+        self._rows, self._bias = rows.float(), bias.float()
+        if len(rows) == 2 and not self._scale.capped:
+            # One row: the rounding of two large logits would be lost in their difference.
+            self._rows = self._rows[:1] - self._rows[1:]
+            self._bias = self._bias[:1] - self._bias[1:]
         self._padding = padding
 
     @torch.inference_mode()
@@ -55,6 +58,11 @@ class _Scale:
         divisor = getattr(config, "logits_scaling", None) or 1.0
         self._factor = (getattr(config, "logit_scale", None) or 1.0) / divisor
         self._cap = getattr(config, "final_logit_softcapping", None)
+
+    @property
+    def capped(self) -> bool:
+        """Whether it is no mere factor, so that two logits cannot be subtracted before."""
+        return bool(self._cap)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         scaled = logits * self._factor

@@ -34,10 +34,12 @@ class ChatReader:
             )
 
     def read(self, messages: Sequence[Message], prefill: str) -> list[int]:
-        """Token ids of a chat and the start of its answer."""
+        """Token ids of a chat and the start of its answer, from the tokenizer's begin token on."""
         turns = messages if self._takes_system else _without_system(messages)
         chat = [{"role": m.role, "content": self._harmless(m.content)} for m in turns]
-        return self.ids(self._render(chat) + prefill)
+        ids = self.ids(self._render(chat) + prefill)
+        begins = ids[: len(self._begin)] == self._begin  # some templates write it themselves
+        return ids if begins else self._begin + ids
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, with no special token added."""
@@ -70,6 +72,17 @@ class ChatReader:
         Such a token in a document would end its turn, or start another.
         """
         return self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+    @cached_property
+    def _begin(self) -> list[int]:
+        """The token that the tokenizer itself puts before a text; empty if it puts none.
+
+        Zephyr's template leaves it out; RankLLM has it, since it tokenises the rendered chat as
+        any text (rerank/listwise/rank_listwise_os_llm.py).
+        """
+        bare = self.ids("x")
+        whole: list[int] = self.tokenizer("x")["input_ids"]
+        return whole[:1] if whole[1 : 1 + len(bare)] == bare and whole[:1] != bare[:1] else []
 
     @cached_property
     def _special(self) -> re.Pattern[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["LIBRARIES", "TokenEncoder"]
-ENCODING = 1  # raised when the same settings and versions would give other vectors
+ENCODING = 2  # raised when the same settings and versions would give other vectors
 _NEXT_STEP = "choose a trained late-interaction checkpoint, with its projection as safetensors"
 
 

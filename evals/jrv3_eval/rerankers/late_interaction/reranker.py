@@ -20,14 +20,12 @@ from .._loading import scoring_versions
 from .._pointwise import BatchedSettings, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
 from .encoder import TokenEncoder
-from .layout import Layout, is_late_interaction, read_layout
+from .layout import Layout, is_late_interaction, positions
 from .max_sim import max_sim
+from .stored import read_layout
 from .vectors import TokenVectorCache, TokenVectors
 
 _CHUNK = 64  # documents whose vectors are in memory at a time
-_OPEN_GROUPS = 64  # each holds a file open
-# Their positions start after the padding index, so two of them are never used.
-_OFFSET_MODELS = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text")
 
 
 class LateInteractionSettings(BatchedSettings):
@@ -55,10 +53,16 @@ class LateInteraction:
     """
 
     def __init__(
-        self, info: RerankerInfo, encoder: TokenEncoder, cache: TokenVectorCache, group: int
+        self,
+        info: RerankerInfo,
+        encoder: TokenEncoder,
+        cache: TokenVectorCache,
+        group: int,
+        *,
+        mean: bool = False,
     ) -> None:
         self.info = info
-        self._encoder, self._cache, self._size = encoder, cache, group
+        self._encoder, self._cache, self._size, self._mean = encoder, cache, group, mean
         self._prepared = self._plan(())
         self._latest = (tuple[RankingRequest, ...](), self._prepared)
 
@@ -76,7 +80,7 @@ class LateInteraction:
         Raises CheckpointError, StorageError as encoder and cache do.
         """
         queries, documents = self._plan_for(requests)
-        return [_scores(request, queries, documents) for request in requests]
+        return [_scores(request, queries, documents, self._mean) for request in requests]
 
     def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]:
         """Tokens of each query and its documents; a document that queries share counts in each."""
@@ -119,7 +123,7 @@ class _Plan:
         self._place = {digest: place for place, digest in enumerate(distinct)}
         self._texts = list(distinct.values())
         self._hashes = list(distinct)
-        self._open: dict[int, TokenVectors] = {}
+        self._keys: dict[int, str] = {}
         self._counted: dict[int, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
 
     def __contains__(self, text: str) -> bool:
@@ -144,19 +148,18 @@ class _Plan:
         return self._counted[number]
 
     def _group(self, number: int) -> TokenVectors:
-        """A group, from the few that are open, from disk, or encoded now."""
-        group = self._open.pop(number, None)
-        if group is None:
-            span = slice(number * self._size, (number + 1) * self._size)
-            group = self._cache.group(self._texts[span], self._kind, hashes=self._hashes[span])
-            self._counted[number] = (group.tokens, group.truncated)
-        self._open[number] = group  # last again: the first is the one longest unused
-        if len(self._open) > _OPEN_GROUPS:
-            del self._open[next(iter(self._open))]
+        """A group, as the cache has it or encodes it now."""
+        span = slice(number * self._size, (number + 1) * self._size)
+        if number not in self._keys:
+            self._keys[number] = self._cache.key(self._kind, self._hashes[span])
+        group = self._cache.group(self._keys[number], self._texts[span], self._kind)
+        self._counted[number] = (group.tokens, group.truncated)
         return group
 
 
-def _scores(request: RankingRequest, queries: _Plan, documents: _Plan) -> NDArray[np.float32]:
+def _scores(
+    request: RankingRequest, queries: _Plan, documents: _Plan, mean: bool
+) -> NDArray[np.float32]:
     if not request.documents:
         return np.zeros(0, dtype=np.float32)
     query = queries.vectors(queries.places([request.query])[0])
@@ -165,13 +168,13 @@ def _scores(request: RankingRequest, queries: _Plan, documents: _Plan) -> NDArra
     for start in range(0, len(distinct), _CHUNK):
         parts = [documents.vectors(int(place)) for place in distinct[start : start + _CHUNK]]
         offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        scores[start : start + _CHUNK] = max_sim(query, np.concatenate(parts), offsets)
+        scores[start : start + _CHUNK] = max_sim(query, np.concatenate(parts), offsets, mean=mean)
     aligned: NDArray[np.float32] = scores[back]
     return aligned
 
 
 class LateInteractionFamily:
-    """Checkpoints with a vector a token, in the layout of ColBERT or of PyLate."""
+    """Checkpoints with a vector a token: of ColBERT, PyLate or sentence-transformers."""
 
     name = "late-interaction"
     models = "models with a vector a token (ColBERTv2, PyLate models: GTE-ModernColBERT, ...)"
@@ -180,7 +183,7 @@ class LateInteractionFamily:
     settings: type[RerankerSettings] = LateInteractionSettings
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
-        """True for ColBERT's metadata or class, or modules.json with Dense and no Pooling."""
+        """True for ColBERT's metadata or class, MultiVectorMask, or Dense without Pooling."""
         return is_late_interaction(config, files)
 
     def open(self, target: str, settings: RerankerSettings) -> LateInteraction:
@@ -231,24 +234,20 @@ def open_late_interaction(
         versions=versions,
     )
     cache = TokenVectorCache(cache_folder, encoder)
-    return LateInteraction(info, encoder, cache, chosen.group_documents)
+    return LateInteraction(info, encoder, cache, chosen.group_documents, mean=layout.mean)
 
 
 def _check_lengths(checkpoint: Checkpoint, layout: Layout) -> None:
     """Raise UsageError where a text could be longer than the model has positions."""
-    positions = checkpoint.config.get("max_position_embeddings")
-    relative = checkpoint.config.get("position_biased_input") is False  # DeBERTa: without end
-    if not isinstance(positions, int) or positions <= 0 or relative:
+    places = positions(checkpoint.config)
+    if places is None:
         return
-    if any(m in str(checkpoint.config.get("model_type")) for m in _OFFSET_MODELS):
-        positions -= 2
     for name in ("query_length", "document_length"):
         length = getattr(layout, name)
-        if length > positions:
+        if length > places:
             raise UsageError(
-                f"{name}={length} is more than the {positions} positions that "
-                f"{checkpoint.name} has.",
-                next_step=f"set {name} to {positions} or less",
+                f"{name}={length} is more than the {places} positions that {checkpoint.name} has.",
+                next_step=f"set {name} to {places} or less",
             )
 
 
