@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -133,6 +133,32 @@ def running(schema: str) -> Iterator[Service]:
     finally:
         service.server.shutdown()
         service.server.server_close()
+
+
+@contextmanager
+def dripping(line: bytes, every: float) -> Iterator[str]:
+    """The URL of a server that answers with this line of a header, again and again, no end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # the client has gone
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not ended.wait(every):
+                connection.sendall(line)
+
+    def serve() -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connection, _ = listening.accept()
+                threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        ended.set()
+        listening.close()
 
 
 def write_served_cross_encoder(folder: Path) -> Path:

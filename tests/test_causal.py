@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import straight_causal as straight
-from jrv3_eval.errors import CheckpointError, UsageError
+from jrv3_eval.errors import CheckpointError, RemoteCodeError, UsageError
 from jrv3_eval.rerankers import RankingRequest, Reranker, open_reranker, parse_settings
 from jrv3_eval.rerankers.causal.family import family
 from jrv3_eval.rerankers.contract import check_reranker
@@ -248,6 +248,17 @@ def test_a_bare_decoder_is_ambiguous(folders: dict[str, Path], tmp_path: Path) -
         open_reranker(str(folder))
     with pytest.raises(UsageError, match=r"No template belongs"):
         open_reranker(f"causal:{folder}")
+
+
+def test_a_decoder_with_code_of_its_own_is_refused_at_once(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folders["LlamaForCausalLM"], tmp_path / "minicpm"))
+    config = json.loads((folder / "config.json").read_text())
+    mapped = {"AutoModelForCausalLM": "modeling.LayerWiseMiniCPMForCausalLM"}
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": mapped}))
+    with pytest.raises(RemoteCodeError, match="needs remote code"):
+        open_reranker(str(folder))
 
 
 def test_an_empty_instruction_is_refused(folders: dict[str, Path]) -> None:

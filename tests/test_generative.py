@@ -466,6 +466,16 @@ def test_an_own_prompt_is_known_by_its_content(tmp_path: Path) -> None:
     assert len({p.digest for p in shipped_prompts().values()}) == 4
 
 
+def test_the_documented_prompt_works(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "backends.md").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.split("<!-- example: prompt -->\n```yaml\n")[1].split("```")[0])
+    [(role, asked)] = shown_by(prompt=str(path))
+    assert (role, asked.split("\n")[0], asked.split("\n")[-1]) == (
+        "user", "Query: longest river", "Ranking:",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

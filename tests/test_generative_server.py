@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from jrv3_eval.errors import Jrv3EvalError, UnavailableError, UsageError
+from jrv3_eval.errors import Jrv3EvalError, ScoreError, UnavailableError, UsageError
 from jrv3_eval.rerankers.contract import check_reranker
 from jrv3_eval.rerankers.generative import GenerativeReranker, family
 from jrv3_eval.rerankers.generative.prompts import Message
@@ -22,9 +26,10 @@ KEY = "sk-very-secret-0123456789"
 Handle = Callable[[Mapping[str, Any], int], tuple[int, Any]]  # payload, call -> status, answer
 
 
-def saying(text: str | None, prompt_tokens: int = 7) -> dict[str, Any]:
+def saying(text: str | None, prompt_tokens: Any = 7, finish: str = "stop") -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
     return {
-        "choices": [{"message": {"role": "assistant", "content": text}}],
+        "choices": [{"message": message, "finish_reason": finish}],
         "usage": {"prompt_tokens": prompt_tokens},
     }
 
@@ -54,8 +59,9 @@ class Server:
                     self.send_header(name, value)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with suppress(OSError):  # the client has gone
+                    self.end_headers()
+                    self.wfile.write(content)
 
             def log_message(self, *arguments: Any) -> None:
                 """Keep quiet."""
@@ -145,6 +151,137 @@ def test_answers(server: Server, text: str | None, scores: list[int], malformed:
     assert (usage.calls, usage.malformed, usage.tokens) == (1, malformed, 7)
 
 
+SILENT = {
+    "null": saying(None),
+    "empty": saying(" \n"),
+    "only thoughts": saying("<think>[1] or [2]?</think>"),
+    "thoughts that do not end": saying("<think>[1] > [2], or", finish="length"),
+    "a long introduction": saying("Let me look at the passages one by one", finish="length"),
+    "a filter": saying("I'm sor", finish="content_filter"),
+    "a refusal": {"choices": [{"message": {"content": None, "refusal": "I cannot do that."}}]},
+}
+
+
+@pytest.mark.parametrize("answer", SILENT.values(), ids=SILENT)
+@pytest.mark.parametrize("method", ["listwise", "setwise", "pairwise"])
+def test_a_server_that_says_nothing_at_all_gives_no_scores(
+    server: Server, method: str, answer: Any
+) -> None:
+    server.handle = lambda payload, call: (200, answer)
+    requests = [graded(1, 2, qid=str(i)) for i in range(3)]
+    with pytest.raises(
+        ScoreError, match=r"nothing that could be read in (\d) of \1 answers \(100%"
+    ):
+        opened(server, method=method).score(requests)
+
+
+def test_the_reasons_of_silence_are_counted(server: Server) -> None:
+    answers = [saying(None, finish="length"), saying(None, finish="length"), saying("")]
+    server.handle = lambda payload, call: (200, answers[call - 1])
+    with pytest.raises(ScoreError) as caught:
+        opened(server, reasoning_tokens="20").score([graded(1, 2, qid=q) for q in "abc"])
+    assert "3 of 3 answers (100%): finish_reason length (2), no text (1)" in str(caught.value)
+    assert "raise reasoning_tokens (now 20)" in str(caught.value)
+    assert '"enable_thinking": false' in str(caught.value)
+    assert f"{server.url}, model tiny" in str(caught.value)
+
+
+def test_silence_from_the_start_ends_long_work_early(server: Server) -> None:
+    server.handle = lambda payload, call: (200, saying(None))
+    reranker = opened(server, method="pairwise", sort="allpair")  # 8 * 7 questions at once
+    with pytest.raises(ScoreError):
+        reranker.score([graded(*range(8))])
+    server.seen.clear()
+    with pytest.raises(ScoreError, match="16 of 16"):
+        opened(server, method="setwise").score([graded(*range(100), qid=q) for q in "abcdefgh"])
+    assert len(server.seen) == 16
+
+
+def test_silence_of_one_call_after_the_other(server: Server) -> None:
+    """One answer says little; the second one, of the next batch, makes it two of two."""
+    server.handle = lambda payload, call: (200, saying(None))
+    reranker = opened(server)
+    assert reranker.score([graded(1, 2)])[0].tolist() == [1, 0]
+    with pytest.raises(ScoreError, match="2 of 2"):
+        reranker.score([graded(1, 2, qid="b")])
+
+
+def test_silence_about_some_lists_is_counted_as_malformed(server: Server) -> None:
+    """A filter that some texts meet: the others are ranked, and the share is in the record."""
+
+    def handle(payload: Mapping[str, Any], call: int) -> tuple[int, Any]:
+        filtered = "forbidden" in payload["messages"][-1]["content"]
+        return 200, saying(None, finish="content_filter") if filtered else saying("[2] > [1]")
+
+    server.handle = handle
+    bad = RankingRequest("bad", "forbidden", ("a", "b"))
+    requests = [graded(1, 2, qid="a"), bad]
+    reranker = opened(server)
+    assert [s.tolist() for s in reranker.score(requests)] == [[0, 1], [1, 0]]
+    assert [u.malformed for u in reranker.usage(requests)] == [0, 1]
+    long = RankingRequest("long", "forbidden", tuple("abcdef"))
+    alone = opened(server, window="3", stride="1")
+    alone.score(requests)
+    assert alone.score([long])[0].tolist() == [5, 4, 3, 2, 1, 0]  # alone in its batch
+    assert alone.usage([long])[0].malformed == alone.usage([long])[0].calls == 4
+    with pytest.raises(ScoreError, match="content_filter"):
+        alone.score([bad, long])  # a whole batch is more than chance
+
+
+def test_text_without_a_number_is_malformed_and_no_silence(server: Server) -> None:
+    server.handle = lambda payload, call: (200, saying("Sorry, I cannot rank these."))
+    requests = [graded(1, 2, qid=str(i)) for i in range(3)]
+    reranker = opened(server)
+    assert [s.tolist() for s in reranker.score(requests)] == [[1, 0]] * 3
+    assert [u.malformed for u in reranker.usage(requests)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "count", [None, True, -1, 2**53, 10**400, "7", 7.0], ids=lambda v: repr(v)[:20]
+)
+def test_prompt_tokens_that_a_server_does_not_say_are_not_known(
+    server: Server, count: object
+) -> None:
+    server.handle = lambda payload, call: (200, saying("[2] > [1]", prompt_tokens=count))
+    reranker = opened(server)
+    reranker.score([graded(1, 2)])
+    assert reranker.usage([graded(1, 2)])[0].tokens is None
+
+
+def test_ctrl_c_ends_the_work_of_a_server(server: Server) -> None:
+    """No further call is made, and the program does not wait for those under way."""
+    release = threading.Event()
+    two = threading.Event()
+
+    def handle(payload: Mapping[str, Any], call: int) -> tuple[int, Any]:
+        if call == 2:
+            two.set()
+        release.wait(10)
+        return 200, saying("[1] > [2]")
+
+    server.handle = handle
+    code = (
+        "from jrv3_eval.rerankers.generative import family\n"
+        "from jrv3_eval.rerankers.protocol import RankingRequest\n"
+        "settings = family.settings(model='m', concurrency=2)\n"
+        f"reranker = family.open({server.url!r}, settings)\n"
+        "reranker.score([RankingRequest(str(i), 'q', ('a', 'b')) for i in range(40)])\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert two.wait(30)
+        program.send_signal(signal.SIGINT)
+        _, printed = program.communicate(timeout=5)
+    finally:
+        program.kill()
+        release.set()
+    assert "KeyboardInterrupt" in printed
+    assert program.returncode != 0
+    assert len(server.seen) == 2
+
+
 def test_a_failure_is_tried_again(server: Server) -> None:
     server.handle = lambda payload, call: (
         (500, {"error": "busy"}) if call < 3 else (200, saying("[2] > [1]"))
@@ -207,6 +344,46 @@ def test_openai_s_key_goes_to_openai_only(server: Server, monkeypatch: pytest.Mo
     assert server.seen[1][2]["authorization"] == f"Bearer {KEY}"
     official = family.open("https://api.openai.com/v1", parse_settings(family, {"model": "m"}))
     assert official._chat._client._key.get_secret_value() == KEY  # type: ignore[attr-defined]
+
+
+def test_a_named_key_that_is_not_there_is_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(UsageError, match="MY_KEY is not set"):
+        opened(server, key_env="MY_KEY").score([graded(1, 2)])
+    with pytest.raises(UsageError, match="key_env is no name") as caught:
+        opened(server, key_env=KEY)
+    assert KEY not in str(caught.value)
+    assert server.seen == []
+    opened(server, key_env="").score([graded(1, 2)])
+    assert "authorization" not in server.seen[0][2]
+
+
+def test_options_are_sent_and_are_part_of_the_identity(server: Server) -> None:
+    options = '{"top_p": 1, "chat_template_kwargs": {"enable_thinking": false}, "seed": 3}'
+    reranker = opened(server, options=options)
+    reranker.score([graded(1, 2)])
+    payload = server.seen[0][1]
+    assert payload["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (payload["top_p"], payload["seed"]) == (1, 3)
+    assert reranker.info.fingerprint != opened(server).info.fingerprint
+    assert opened(server, options=f" {options} ").info == reranker.info
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ('{"model": "other"}', "may not set model"),
+        ('{"stream": true}', "may not set stream"),
+        ('{"a": 1e999}', "it is no JSON"),
+        ('{"api_key": "sk-very-secret"}', "may not set api_key"),
+    ],
+)
+def test_options_that_are_refused(server: Server, options: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        opened(server, options=options)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_key_does_not_cross_a_public_network_in_the_open(

@@ -18,8 +18,10 @@ from jrv3_eval.rerankers import RankingRequest, Reranker, Usage, open_reranker
 from jrv3_eval.rerankers.contract import check_reranker
 from jrv3_eval.rerankers.registry import parse_settings
 from jrv3_eval.rerankers.services.family import family
+from jrv3_eval.rerankers.services.options import read_options
 from jrv3_eval.rerankers.services.reranker import ServiceReranker
 from jrv3_eval.rerankers.services.schemas import read_scores
+from jrv3_eval.rerankers.services.settings import RESERVED
 from services import (
     FIELDS,
     Reply,
@@ -310,6 +312,45 @@ def test_usage_is_what_the_service_says(server: Service) -> None:
     assert none == Usage(0, None, None, calls=0)
 
 
+@pytest.mark.parametrize(
+    "count", [10**30, 10**400, 2**53, -1, True, 1.5, "7", None], ids=lambda v: repr(v)[:20]
+)
+@over("jina")
+def test_an_absurd_count_of_tokens_is_not_known(server: Service, count: object) -> None:
+    server.change = lambda answer, seen: answer | {"usage": {"total_tokens": count}}
+    reranker = open_(server, tokens_per_minute=1_000_000)
+    reranker.score([ask("x")])
+    assert reranker.usage([ask("x")])[0].tokens is None
+
+
+@pytest.mark.parametrize("units", [10**400, 1e300, -1, True, "1", None], ids=lambda v: repr(v)[:20])
+@over("cohere")
+def test_an_absurd_number_of_units_is_not_known(server: Service, units: object) -> None:
+    server.change = lambda answer, seen: (
+        answer | {"meta": {"billed_units": {"search_units": units}}}
+    )
+    reranker = open_(server)
+    reranker.score([ask("x")])
+    assert reranker.usage([ask("x")])[0].billed is None
+
+
+def test_a_sum_of_tokens_fits_into_a_store(server: Service) -> None:
+    server.change = lambda answer, seen: answer | {"usage": {"total_tokens": 2**53 - 1}}
+    asked = ask("x", "y")
+    reranker = open_(server, listwise="false", batch_limit=1)
+    reranker.score([asked])
+    assert reranker.usage([asked])[0].tokens is None
+
+
+def test_an_absurd_count_stops_no_later_call(server: Service) -> None:
+    """With a limit of a million a minute, 2**53 tokens would take 17,000 years."""
+    server.change = lambda answer, seen: answer | {"usage": {"total_tokens": 2**53 - 1}}
+    reranker = open_(server, tokens_per_minute=1_000_000)
+    reranker.score([ask("x")])
+    reranker.score([ask("y")])
+    assert len(server.seen) == 2
+
+
 @over("cohere")
 def test_billed_units_of_all_calls_are_added(server: Service) -> None:
     asked = ask(*map(str, range(250)))
@@ -373,8 +414,21 @@ def test_one_failing_query_is_named(server: Service) -> None:
         ("jina/m", {"options": "{"}, "it is no JSON"),
         ("jina/m", {"options": '{"a": NaN}'}, "it is no JSON"),
         ("jina/m", {"options": '{"top_n": 3}'}, "it may not set top_n"),
+        ("jina/m", {"options": '{"a": 1e999}'}, "it is no JSON"),
+        ("jina/m", {"options": "[" * 100_000}, "it is no JSON"),
+        ("jina/m", {"options": '{"api_key": "secret"'}, "it is no JSON"),
+        ("jina/m", {"options": '{"X-API-Key": "secret"}'}, "it may not set X-API-Key"),
+        ("jina/m", {"options": '{"a": [{"Token": "secret"}]}'}, "--set key_env=MY_KEY"),
+        ("jina/m", {"key_env": "sk-live-secret"}, "key_env is no name of an environment variable"),
+        ("jina/m", {"key_env": "two words"}, "--set key_env=MY_KEY"),
+        ("tei", {"endpoint": "sk-live-secret"}, "not an http or https URL"),
+        ("tei", {"endpoint": "ftp://h/v1?key=secret"}, "ftp://h/v1\n"),
+        ("tei", {"endpoint": "ftp://me:secret@h/v1"}, "ftp://h/v1\n"),
+        ("tei", {"endpoint": "http://me:p/secret@host"}, "not an http or https URL"),
+        ("tei", {"endpoint": "http://me:p?secret@host"}, "not an http or https URL"),
+        ("//me:secret@h:8080/v1?key=secret", {}, "--set endpoint=http://h:8080/v1,"),
     ],
-    ids=lambda v: v if isinstance(v, str) else json.dumps(v),
+    ids=lambda v: (v if isinstance(v, str) else json.dumps(v))[:60],
 )
 def test_a_wrong_spec_or_setting_has_a_way_out(
     target: str, values: dict[str, str], says: str
@@ -383,6 +437,22 @@ def test_a_wrong_spec_or_setting_has_a_way_out(
         family.open(target, parse_settings(family, values))
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["skliveSecret0123456789", "gsk_secret", "A" * 40])
+def test_a_key_in_the_place_of_its_variables_name_is_not_shown(server: Service, name: str) -> None:
+    """It could be a name, so it is looked for, and nothing is asked without a key."""
+    with pytest.raises(UsageError, match="the variable that key_env names is not set") as caught:
+        open_(server, key_env=name).score([ask("x")])
+    assert name not in str(caught.value)
+    assert server.seen == []
+
+
+def test_options_that_only_look_like_secrets_are_sent(server: Service) -> None:
+    options = read_options(
+        '{"max_tokens": 9, "sort_key": "a", "tokens": {"pad_token": 0}}', RESERVED
+    )
+    assert json.loads(options) == {"max_tokens": 9, "sort_key": "a", "tokens": {"pad_token": 0}}
 
 
 def identity(target: str = "jina/m", **values: str) -> str:

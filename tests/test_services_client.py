@@ -29,13 +29,13 @@ from jrv3_eval.errors import (
 )
 from jrv3_eval.rerankers import RankingRequest
 from jrv3_eval.rerankers.registry import parse_settings
-from jrv3_eval.rerankers.services.calls import in_parallel
+from jrv3_eval.rerankers.services.calls import in_parallel, within
 from jrv3_eval.rerankers.services.client import JsonClient, RefusedError, StoppedError
 from jrv3_eval.rerankers.services.endpoint import parse_endpoint
 from jrv3_eval.rerankers.services.family import family
 from jrv3_eval.rerankers.services.pacing import LONGEST_WAIT, Pace, backoff, retry_after
 from jrv3_eval.rerankers.services.redaction import redact
-from services import Reply, Service, running
+from services import Reply, Service, dripping, running
 
 KEY = "sk-9f8e7d/6c5b+4a3=Zz"
 BODY = {"model": "m", "query": "q", "documents": ["a", "b"]}
@@ -118,6 +118,16 @@ def test_an_answer_that_stops_in_the_middle_is_tried_again(server: Service) -> N
         client.post("rerank", BODY)
 
 
+def test_the_timeout_holds_for_headers_that_drip() -> None:
+    """Every byte comes in time, and the answer never does."""
+    with dripping(b"x-more: 1\r\n", every=0.02) as url:
+        client = JsonClient(url, timeout=0.2, tries=1)
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"no whole answer within 0\.2 seconds"):
+            client.post("rerank", BODY)
+        assert 0.2 <= time.monotonic() - began < 1.5
+
+
 def test_a_port_where_nobody_listens(waited: list[float]) -> None:
     with running("jina") as gone:
         url = gone.url
@@ -163,6 +173,7 @@ def test_a_pause_that_one_call_is_asked_for_holds_the_others_too(server: Service
         ("-3", 0),
         ("Fri, 31 Dec 1999 23:59:59 GMT", 59),
         ("Fri, 31 Dec 1999 23:58:00 GMT", 0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
         ("soon", None),
         ("nan", None),
         ("", None),
@@ -207,6 +218,70 @@ def test_a_redirect_is_an_error_and_the_other_host_sees_nothing(
     assert_without_key(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("location", "to"),
+    [
+        ("mailto:x@y", "no host that can be read"),
+        ("//xn--a.com/", "no host that can be read"),
+        ("http://a\x7fb.com/", "no host that can be read"),
+        ("http://[::1", "no host that can be read"),
+        ("http://me:pass@other.org/?token=pass", "other.org"),
+    ],
+)
+def test_a_hostile_redirect_is_an_error_as_any_other(
+    server: Service, client: JsonClient, location: str, to: str
+) -> None:
+    server.faults = [Reply(b"", 307, {"Location": location})]
+    with pytest.raises(UsageError, match=f"redirects to {to} ") as caught:
+        client.post("rerank", BODY)
+    assert "pass" not in str(caught.value)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999"},
+        {"Retry-After": "9" * 400},
+        {"Content-Type": "\xff\xfe; charset=\xff"},
+    ],
+    ids=str,
+)
+def test_a_hostile_header_ends_in_an_error(
+    server: Service, client: JsonClient, header: dict[str, str]
+) -> None:
+    server.faults = [Reply(b"{}", 503, header, kind=None)] * 5
+    with pytest.raises(UnavailableError, match="status 503"):
+        client.post("rerank", BODY)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api..example.org",
+        ".example.org",
+        f"{'a' * 64}.org",
+        f"{'a.' * 130}org",
+        "ho\u200bst.com",
+        "a\x7fb.com",
+        "a b.com",
+        "a%2eb.com",
+        "[::1",
+        "[::g]",
+    ],
+)
+def test_a_mistyped_host_is_no_endpoint(host: str) -> None:
+    with pytest.raises(UsageError, match="not an http or https URL"):
+        parse_endpoint(f"https://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["xn--a.com", "xn--.com", "\u2603\uff0f.com", "a\u00ad\u0301.org"])
+def test_an_international_name_that_is_none_is_refused_before_a_call(host: str) -> None:
+    with pytest.raises(UsageError, match=r"not one that can be called|not an http or https URL"):
+        JsonClient(f"https://{host}/v1")
+    JsonClient("https://b\u00fccher.example/v1")
+
+
 def test_a_url_of_another_host_is_not_called(server: Service, client: JsonClient) -> None:
     with running("jina") as other, pytest.raises(UsageError, match="not of the endpoint's host"):
         client.post(f"{other.url}/rerank", BODY)
@@ -227,7 +302,8 @@ def assert_without_key(error: BaseException) -> None:
         chain.append(found)
         found = found.__cause__ or found.__context__
     texts = [printed, *(f"{e!s} {e!r} {vars(e)}" for e in chain)]
-    for text in texts:
+    spelt = ["".join(c for c in text if c.isprintable() and c != " ") for text in texts]
+    for text in (*texts, *spelt):
         for start in range(len(KEY) - 5):
             assert KEY[start : start + 6].lower() not in text.lower()
 
@@ -239,6 +315,9 @@ ECHOES = {
     "in capitals": KEY.upper(),
     "in JSON in JSON": json.dumps({"authorization": f"Bearer {KEY}"}),
     "at the cut": "x" * 290 + KEY,
+    "with spaces": " ".join(KEY),
+    "in lines": "\r\n".join(KEY[i : i + 4] for i in range(0, len(KEY), 4)),
+    "as UTF-16": KEY.encode("utf-16-le").decode("latin-1"),
 }
 
 
@@ -312,6 +391,9 @@ def test_a_hosted_service_needs_a_key_when_it_is_asked(
     reranker = family.open(target, parse_settings(family, {}))  # what is cached needs none
     with pytest.raises(UsageError, match=f"{variables} is not set"):
         reranker.load()  # type: ignore[attr-defined]
+    named = family.open(target, parse_settings(family, {"key_env": "MY_OTHER_KEY"}))
+    with pytest.raises(UsageError, match="MY_OTHER_KEY is not set"):
+        named.load()  # type: ignore[attr-defined]
     monkeypatch.setenv(variables.split(" or ")[-1], "bad key")
     with pytest.raises(UsageError, match="characters that no key has") as caught:
         reranker.load()  # type: ignore[attr-defined]
@@ -334,6 +416,15 @@ def test_a_hosted_service_needs_a_key_when_it_is_asked(
         ("http://192.168.0.9", True),
         ("http://tei:80", True),
         ("http://gpu.internal", True),
+        ("http://134744072", False),  # 8.8.8.8
+        ("http://0x08080808:80", False),
+        ("http://8.525320", False),
+        ("http://0x8.0x8.010.8", False),
+        ("http://99999999999", False),
+        ("http://2130706433", True),  # 127.0.0.1
+        ("http://[::ffff:8.8.8.8]", False),
+        ("http://[::ffff:10.0.0.1]", True),
+        ("http://evil\u3002com", False),  # a full stop to the resolver
         ("http://localhost.example.org", False),
         ("http://127.0.0.1.example.org", False),
     ],
@@ -355,6 +446,9 @@ def test_a_key_crosses_no_public_network_unencrypted(url: str, safe: bool) -> No
         ("http://h/v1/", "rerank", "http://h/v1/rerank"),
         ("http://h/v1/rerank", "rerank", "http://h/v1/rerank"),
         ("http://h/v1", "/chat/completions", "http://h/v1/chat/completions"),
+        ("http://rerank", "rerank", "http://rerank/rerank"),
+        ("http://rerank/rerank", "rerank", "http://rerank/rerank"),
+        ("http://h/prererank", "rerank", "http://h/prererank/rerank"),
     ],
 )
 def test_paths_below_an_endpoint(url: str, path: str, joined: str) -> None:
@@ -420,6 +514,24 @@ def test_calls_keep_within_requests_and_tokens_a_minute() -> None:
     assert pace.reserve() == 0
 
 
+def test_a_pause_holds_those_who_wait_for_a_later_slot_too(server: Service) -> None:
+    """60 calls a minute: the third slot is in two seconds, when a pause of 30 has begun."""
+    clock = Clock()
+    pace = Pace(requests_per_minute=60, clock=clock)
+
+    def sleep(seconds: float) -> None:
+        if not clock.slept:
+            pace.hold(30)
+        clock.sleep(seconds)
+
+    client = JsonClient(server.url, pace=pace, sleep=sleep)
+    assert [pace.reserve(), pace.reserve()] == [0, 1]
+    client.post("rerank", BODY)
+    assert clock.slept == [2, 28]
+    client.post("rerank", BODY)
+    assert clock.slept == [2, 28, 1]  # and the pace is kept afterwards
+
+
 @given(st.integers(1, 50), st.integers(1, 500))
 def test_no_minute_holds_more_calls_than_allowed(calls: int, limit: int) -> None:
     clock = Clock()
@@ -453,6 +565,20 @@ def test_a_stopped_call_ends_its_wait(server: Service) -> None:
     with pytest.raises(StoppedError):
         JsonClient(server.url).post("rerank", BODY, stop=stop)
     assert time.monotonic() - began < 5
+
+
+def test_a_call_within_a_time() -> None:
+    assert within(5, lambda: 3) == 3
+    with pytest.raises(UsageError, match="two"):
+        within(5, lambda: _raise(UsageError("two")))
+    never = threading.Event()
+    with pytest.raises(TimeoutError):
+        within(0.01, never.wait)
+    never.set()
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

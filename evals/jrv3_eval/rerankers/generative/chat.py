@@ -27,10 +27,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer. tokens: of the prompt."""
+    """An answer. tokens: of the prompt, None if a server does not say."""
 
     text: str
-    tokens: int
+    tokens: int | None
 
 
 class Chat(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,12 +12,19 @@ from ...errors import UsageError
 from ...hashing import digest_json
 from .._loading import LOGIT_SCORE, scoring_versions
 from ..protocol import Family, RerankerInfo, RerankerSettings
-from ..services.endpoint import parse_endpoint
+from ..services.endpoint import check_variable, parse_endpoint
+from ..services.options import read_options
 from .local import LocalChat
 from .prompts import Prompt, prompt_for
 from .reranker import GenerativeReranker
-from .server import ServerChat
-from .settings import CONTEXT, GenerativeSettings, check_settings, scored_settings
+from .server import ServerChat, ServerReranker
+from .settings import (
+    CONTEXT,
+    RESERVED,
+    GenerativeSettings,
+    check_settings,
+    scored_settings,
+)
 
 _HEAD = "ForCausalLM"
 _URLS = ("http://", "https://")
@@ -32,10 +40,11 @@ class GenerativeFamily:
     settings: type[RerankerSettings] = GenerativeSettings
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
-        """True for a causal model without the files of a sentence-transformers model."""
+        """True for a causal model of transformers' own, without sentence-transformers files."""
         names = config.get("architectures")
         causal = isinstance(names, list) and any(str(n).endswith(_HEAD) for n in names)
-        return causal and not files & {LOGIT_SCORE, "modules.json"}
+        own = not config.get("auto_map")
+        return causal and own and not files & {LOGIT_SCORE, "modules.json"}
 
     def open(self, target: str, settings: RerankerSettings) -> GenerativeReranker:
         """The reranker for a folder, a hub id, or http(s)://HOST/v1; nothing is loaded or asked.
@@ -45,6 +54,9 @@ class GenerativeFamily:
         chosen = GenerativeSettings.model_validate(settings.model_dump())
         prompt = prompt_for(chosen.prompt, chosen.method)
         server = target.lower().startswith(_URLS)
+        check_variable(chosen.key_env)
+        options = read_options(chosen.options, RESERVED)
+        chosen = chosen.model_copy(update={"options": options})
         check_settings(chosen, server=server)
         if server:
             return self._on_server(target, chosen, prompt)
@@ -106,14 +118,16 @@ class GenerativeFamily:
             endpoint,
             model,
             context=context,
+            listwise=prompt.method == "listwise",
             thoughts=settings.reasoning_tokens,
+            options=json.loads(settings.options) if settings.options else {},
             key_env=settings.key_env,
             concurrency=settings.concurrency,
             timeout=settings.timeout,
             tries=settings.tries,
             retry_wait=settings.retry_wait,
         )
-        return GenerativeReranker(chat, prompt, settings, info)
+        return ServerReranker(chat, prompt, settings, info)
 
 
 def _context(checkpoint: Checkpoint, wanted: int | None) -> int:

@@ -32,7 +32,7 @@ def read_order(answer: str, count: int) -> Reply:
     numbers, repeated and unknown ones are dropped, absent ones follow as they were. Without a
     number, and in a thought that never ends, the order is as it was.
     """
-    found = "".join(_digit(c) for c in _said(answer)).split()
+    found = "".join(_digit(c) for c in without_thoughts(answer)).split()
     numbers = (int(digits) - 1 for digits in found if len(digits) <= _LONGEST_NUMBER)
     named = [n for n in dict.fromkeys(numbers) if 0 <= n < count]
     absent = sorted(set(range(count)).difference(named))
@@ -41,7 +41,7 @@ def read_order(answer: str, count: int) -> Reply:
 
 def read_choice(answer: str, count: int) -> Reply:
     """The passage that an answer like "B" or "Passage B" names; none if it is not clear."""
-    said = _said(answer)
+    said = without_thoughts(answer)
     bare = said.strip(" \t\r\n.:;,\"'`*()[]<>")
     labels = {bare.upper()} if len(bare) == 1 else set(_LABELLED.findall(said))
     places = {LABELS.find(label) for label in labels}
@@ -50,7 +50,7 @@ def read_choice(answer: str, count: int) -> Reply:
     return Reply((min(places),), clean=True)
 
 
-def _said(answer: str) -> str:
+def without_thoughts(answer: str) -> str:
     """The answer without the model's thoughts."""
     said = answer.rpartition(_THOUGHT_ENDS)[2]
     return "" if _THOUGHT in said else said

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol import RankingRequest, RerankerInfo, Usage
+from ..services.schemas import read_count
 from . import pairwise, setwise
 from .chat import Chat, Question, Said
 from .fitting import Texts, fit, prepare
@@ -99,7 +100,8 @@ class _List:
         self._sort = sort
         self._asked: Sequence[Shown] | None = None
         self._known: dict[Shown, Order] = {}  # the same question has the same answer
-        self._tokens = self._malformed = 0
+        self._tokens: list[int | None] = []  # of each answer
+        self._malformed = 0
         self._proceed()
 
     def take(self, said: Sequence[Said], read: Callable[[str, int], Reply]) -> None:
@@ -107,14 +109,15 @@ class _List:
         for shown, answer in zip(self.open, said, strict=True):
             reply = read(answer.text, len(shown))
             self._known[shown] = reply.order
-            self._tokens += answer.tokens
+            self._tokens.append(answer.tokens)
             self._malformed += not reply.clean
         self._proceed()
 
     def usage(self) -> Usage:
         """What it took."""
+        known = [tokens for tokens in self._tokens if tokens is not None]
         return Usage(
-            tokens=self._tokens,
+            tokens=read_count(sum(known)) if len(known) == len(self._tokens) else None,
             truncated_documents=len(self.cut),
             truncated_query=self.texts is not None and self.texts.query_cut,
             calls=len(self._known),

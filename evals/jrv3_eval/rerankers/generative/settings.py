@@ -68,18 +68,23 @@ class GenerativeSettings(RerankerSettings):
     reasoning_tokens: int = Field(
         0,
         ge=0,
-        description="tokens for thoughts before the answer; 0: thinking is switched off "
-        "where the chat template can",
+        description="tokens for thoughts before the answer; 0: a local model's chat template is "
+        "told to switch thinking off; a server is told nothing (see options)",
     )
     batch_prompts: int = Field(8, ge=1, description="prompts in one batch (local models)")
     model: str | None = Field(None, description="the model's name on a server")
     epoch: str = Field(
         "1", description="any text; another one asks the server again instead of the cache"
     )
+    options: str = Field(
+        "",
+        description="further fields of a server's call as a JSON object, sent as they are, such "
+        'as {"chat_template_kwargs": {"enable_thinking": false}} for vLLM and SGLang',
+    )
     key_env: str | None = Field(
         None,
-        description="environment variable with the server's key; default: OPENAI_API_KEY at "
-        "api.openai.com, else none is sent",
+        description="name of the environment variable with the server's key; default: "
+        "OPENAI_API_KEY at api.openai.com, else none is sent",
     )
     concurrency: int = Field(8, ge=1, le=256, description="calls of a server at once")
     timeout: float = Field(300.0, gt=0, le=3600, description="seconds for a server's whole answer")
@@ -92,7 +97,9 @@ class GenerativeSettings(RerankerSettings):
 _LISTWISE = frozenset({"window", "stride", "passes"})
 _CHOOSING = frozenset({"sort", "top_k", "undecided", "scoring"})
 _LOCAL = frozenset({"dtype", "batch_prompts"})
-_SERVER = frozenset({"model", "epoch"})
+_SERVER = frozenset({"model", "epoch", "options"})
+# Fields of a call that options may not set: what is asked, of whom, and how it is answered.
+RESERVED = frozenset({"model", "messages", "stream", "n"})
 _ALL = frozenset({"batch_documents", "method", "max_length", "reasoning_tokens"})
 
 
@@ -144,4 +151,9 @@ def check_settings(settings: GenerativeSettings, *, server: bool) -> None:
         raise UsageError(
             "The setting 'model' names a model on a server, and the target is no URL.",
             next_step="leave model out, or give generative:http://HOST/v1",
+        )
+    if not server and settings.options:
+        raise UsageError(
+            "The setting 'options' is for a server, and the target is no URL.",
+            next_step="leave options out, or give generative:http://HOST/v1",
         )

@@ -1,4 +1,4 @@
-"""Several calls at once, with results in the order that was asked."""
+"""Several calls at once, with results in the order that was asked; and a limit on one."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurren
             except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
                 done.put((i, None, error))
 
-    for _ in range(min(count, concurrency)):
-        threading.Thread(target=work, daemon=True).start()  # the program may end before it
     results: dict[int, T] = {}
     try:
+        for _ in range(min(count, concurrency)):
+            threading.Thread(target=work, daemon=True).start()  # the program may end before it
         while len(results) < count:
             i, result, error = done.get()
             if error is not None:
@@ -47,3 +47,27 @@ def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurren
     finally:
         stop.set()
     return [results[i] for i in range(count)]
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What `call()` returns or raises, or TimeoutError after these seconds.
+
+    The call runs in a thread of its own, since looking up a name and reading bytes that trickle
+    in cannot be ended from outside: a late one is left behind, and does not keep the program up.
+    """
+    done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put((call(), None))
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            done.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result, error = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

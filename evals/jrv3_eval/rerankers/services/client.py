@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import SecretStr
 
 from ... import network
-from ...errors import MissingExtraError, UnavailableError, UsageError
+from ...errors import UnavailableError, UsageError
 from .endpoint import Endpoint, check_key_is_safe, parse_endpoint
+from .exchange import Exchange, FailedError, Raw, RedirectedError
 from .pacing import LONGEST_WAIT, Pace, backoff, retry_after
 from .redaction import one_line, redact
 
 MESSAGE_LENGTH = 300  # characters of a server's message that an error shows
-LARGEST_ANSWER = 256 << 20  # bytes
 _BUSY = (408, 425, 429)
 
 
@@ -92,7 +91,7 @@ class JsonClient:
         self._timeout, self._tries, self._first_wait = timeout, max(1, tries), first_wait
         self._pace = pace or Pace()
         self._sleep = sleep
-        self._http = self._open()
+        self._exchange = Exchange(self.endpoint, timeout)
 
     def __repr__(self) -> str:
         return f"JsonClient({self.endpoint.url!r})"
@@ -132,17 +131,17 @@ class JsonClient:
         """
         url = self._url(path)
         body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-        stop = stop or threading.Event()
+        stopped = stop or threading.Event()
         where = f"{url}, {about}" if about else url
         reason = ""
         for attempt in range(self._tries):
-            self._wait(self._pace.reserve(tokens), stop)
+            self._pace.enter(tokens, lambda seconds: self._wait(seconds, stopped))
             answer = self._try(url, body, where)
             if isinstance(answer, Answer):
                 return answer
             reason = answer.reason
             if attempt + 1 < self._tries:
-                self._wait(self._until_next(attempt, answer.wait), stop)
+                self._wait(self._until_next(attempt, answer.wait), stopped)
         raise UnavailableError(
             f"The service failed {self._tries} times; the last time: {reason}.",
             where=where,
@@ -153,28 +152,6 @@ class JsonClient:
     def redact(self, text: str) -> str:
         """The text without the key, on one line, cut."""
         return one_line(redact(text, self._key.get_secret_value()), MESSAGE_LENGTH)
-
-    def _open(self) -> Any:
-        try:
-            import httpx
-        except ImportError:
-            raise MissingExtraError("A service over HTTP", "http") from None
-        try:
-            return httpx.Client(
-                timeout=self._timeout,
-                follow_redirects=False,
-                verify=self.endpoint.secure,  # plain http has no certificate to check
-                trust_env=self.endpoint.secure,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            )
-        except (ImportError, ValueError, OSError) as error:
-            name = type(error).__name__
-        # A proxy's URL may hold a password, so nothing of the cause is shown.
-        raise UsageError(
-            f"The proxy or certificate settings of the environment cannot be used ({name}).",
-            where="HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR",
-            next_step="correct or unset them",
-        )
 
     def _url(self, path: str) -> str:
         if "://" not in path:
@@ -195,69 +172,61 @@ class JsonClient:
 
     def _wait(self, seconds: float, stop: threading.Event) -> None:
         if seconds > 0:
-            (self._sleep or stop.wait)(seconds)
+            (self._sleep or stop.wait)(min(seconds, threading.TIMEOUT_MAX))
         if stop.is_set():
             raise StoppedError("The call was given up.", where=self.endpoint.url)
 
     def _try(self, url: str, body: bytes, where: str) -> _Failed | Answer:
         """One try. Errors are raised outside of `except`, so that no cause can show a key."""
-        import httpx
-
         if network.offline() and not self.endpoint.loopback:
             raise UnavailableError(
                 "HF_HUB_OFFLINE forbids to ask the service.",
                 where=where,
                 next_step="run once with internet access: what is scored is kept",
             )
+        reason = redirected = answer = None
         try:
-            answer = self._exchange(url, body)
-        except httpx.TimeoutException:
-            return _Failed(f"no whole answer within {self._timeout:g} seconds")
-        except (httpx.RequestError, OSError) as error:
-            return _Failed(self.redact(f"{type(error).__name__}: {error}"))
+            answer = self._exchange.post(url, body, self._signed())
+        except TimeoutError:
+            reason = f"no whole answer within {self._timeout:g} seconds"
+        except FailedError as error:
+            reason = self.redact(str(error))
+        except RedirectedError as error:
+            redirected = error
+        if redirected is not None:
+            raise self._elsewhere(redirected, where)
+        if answer is None:
+            return _Failed(reason or "")
         if answer.status in _BUSY or answer.status >= 500:
             said = self.redact(_message(answer.content))
             reason = f"status {answer.status}" + (f": {said}" if said else "")
             return _Failed(reason, retry_after(answer.headers.get("retry-after")))
         if answer.status >= 300:
-            self._refused(url, answer, where)
+            raise self._refused(answer, where)
         return self._parsed(answer)
 
-    def _exchange(self, url: str, body: bytes) -> _Raw:
-        import httpx
-
+    def _signed(self) -> dict[str, str]:
+        """The headers of a call, with the key if there is one."""
         headers = dict(self._headers)
         if key := self._key.get_secret_value():
             headers[self._key_header[0]] = self._key_header[1] + key
-        deadline = time.monotonic() + self._timeout
-        content = bytearray()
-        with self._http.stream("POST", url, content=body, headers=headers) as response:
-            for chunk in response.iter_bytes():
-                content += chunk
-                if time.monotonic() > deadline:  # a byte now and then is no answer
-                    raise httpx.ReadTimeout("")
-                if len(content) > LARGEST_ANSWER:
-                    raise httpx.DecodingError(f"an answer of more than {LARGEST_ANSWER:,} bytes")
-            return _Raw(response.status_code, response.headers, bytes(content))
+        return headers
 
-    def _refused(self, url: str, answer: _Raw, where: str) -> NoReturn:
+    def _elsewhere(self, redirected: RedirectedError, where: str) -> UsageError:
+        return UsageError(
+            f"The service redirects to {self.redact(redirected.to) or 'no host that can be read'} "
+            f"(status {redirected.status}), and redirects are not followed: "
+            "another host must not see the key and the texts.",
+            where=where,
+            next_step="if that host is right, give it as the endpoint",
+        )
+
+    def _refused(self, answer: Raw, where: str) -> UsageError:
         if answer.status < 400:
-            import httpx
-
-            try:
-                to = httpx.URL(url).join(answer.headers.get("location", "")).host
-            except httpx.InvalidURL:
-                to = ""
-            raise UsageError(
-                f"The service redirects to {self.redact(to) or 'nowhere'} "
-                f"(status {answer.status}), and redirects are not followed: "
-                "another host must not see the key and the texts.",
-                where=where,
-                next_step="if that host is right, give it as the endpoint",
-            )
+            return self._elsewhere(RedirectedError(answer.status, ""), where)
         said = self.redact(_message(answer.content))
         step = {401: "check the key (key_env)", 403: "check the key (key_env) and its rights"}
-        raise RefusedError(
+        return RefusedError(
             f"The service refused the call with status {answer.status}: {said or 'no message'}.",
             answer.status,
             said,
@@ -265,7 +234,7 @@ class JsonClient:
             next_step=step.get(answer.status, "check the endpoint, the model and the settings"),
         )
 
-    def _parsed(self, answer: _Raw) -> _Failed | Answer:
+    def _parsed(self, answer: Raw) -> _Failed | Answer:
         kind = answer.headers.get("content-type", "json")
         if "json" not in kind.lower():
             start = self.redact(answer.content[:1000].decode("utf-8", "replace"))
@@ -274,13 +243,6 @@ class JsonClient:
             return Answer(json.loads(answer.content), answer.headers)
         except (ValueError, RecursionError):
             return _Failed(f"its answer of {len(answer.content)} bytes is no whole JSON")
-
-
-@dataclass(frozen=True)
-class _Raw:
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 def _message(content: bytes) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from ...errors import UsageError, unknown
 from ...hashing import digest_json
 from ..protocol import Family, RerankerInfo, RerankerSettings
-from .endpoint import parse_endpoint
+from .endpoint import check_variable, parse_endpoint, shown_url
+from .options import read_options
 from .reranker import ServiceReranker
 from .schemas import SERVICES, Service
-from .settings import UNSCORED, ServiceSettings
+from .settings import RESERVED, UNSCORED, ServiceSettings
 
 FORM = "http:SERVICE/MODEL"
 _COHERE_TOKENS = 4096  # Cohere's default, sent so that it cannot move unseen
@@ -33,14 +34,18 @@ class ServiceFamily:
         """The reranker for SERVICE or SERVICE/MODEL; nothing is asked yet.
 
         Raises UsageError for an unknown service, a missing model or endpoint, and a setting that
-        the service does not take.
+        the service does not take. What may be a key in the wrong place is not shown.
         """
         service, model = _parse(target)
         chosen = ServiceSettings.model_validate(settings.model_dump())
+        check_variable(chosen.key_env)
+        options = read_options(chosen.options, RESERVED)
         endpoint = parse_endpoint(_endpoint(service, chosen))
         _check(service, chosen)
         listwise = not service.pairwise if chosen.listwise is None else chosen.listwise
-        chosen = chosen.model_copy(update=_effective(service, chosen, listwise))
+        chosen = chosen.model_copy(
+            update={**_effective(service, chosen, listwise), "options": options}
+        )
         named = {
             "service": service.name,
             "endpoint": endpoint.url,
@@ -63,11 +68,12 @@ class ServiceFamily:
 def _parse(target: str) -> tuple[Service, str | None]:
     """The service and the model of a target."""
     if target.startswith("//"):
+        url = shown_url(f"http:{target}")
         raise UsageError(
             "A URL is no model spec.",
-            where=f"http:{target}",
+            where=url,
             next_step=f"name the service, and give the URL as its endpoint: --model {FORM} "
-            f"--set endpoint=http:{target}, where SERVICE is {', '.join(SERVICES)}",
+            f"--set endpoint={url or 'URL'}, where SERVICE is {', '.join(SERVICES)}",
         )
     name, _, rest = target.partition("/")
     service = SERVICES.get(name.strip())

@@ -32,14 +32,31 @@ class Pace:
         self._lock = threading.Lock()
         self._requests_free = self._tokens_free = self._held = 0.0
 
+    def enter(self, tokens: int, wait: Callable[[float], None]) -> None:
+        """Wait until a call that takes about this many tokens may start.
+
+        wait: called with seconds. A pause that began meanwhile takes the slot away: then another
+        one is waited for.
+        """
+        while True:
+            start, seconds = self._slot(tokens)
+            wait(seconds)
+            with self._lock:
+                if start >= self._held:
+                    return
+
     def reserve(self, tokens: int = 0) -> float:
         """Seconds to wait before a call that takes about this many tokens may start."""
+        return self._slot(tokens)[1]
+
+    def _slot(self, tokens: int) -> tuple[float, float]:
+        """When a call may start, on the clock, and the seconds until then."""
         with self._lock:
             now = self._clock()
             start = max(now, self._requests_free, self._tokens_free, self._held)
             self._requests_free = start + self._seconds_per_request
             self._tokens_free = start + tokens * self._seconds_per_token
-            return start - now
+            return start, start - now
 
     def correct(self, expected: int, taken: int) -> None:
         """After a call: it took other tokens than expected."""
@@ -67,9 +84,9 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(header)
-        except (ValueError, TypeError, IndexError):
+            if date.tzinfo is None:
+                date = date.replace(tzinfo=UTC)
+            seconds = (date - (now or datetime.now(UTC))).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        seconds = (date - (now or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if seconds == seconds else None

@@ -16,10 +16,18 @@ from .calls import in_parallel
 from .client import Answer, JsonClient, RefusedError
 from .endpoint import Endpoint, key_from, parse_endpoint
 from .pacing import Pace
-from .schemas import Service, check_model, read_billed, read_scores, read_tokens
+from .schemas import (
+    Service,
+    check_model,
+    read_billed,
+    read_count,
+    read_scores,
+    read_tokens,
+)
 from .settings import ServiceSettings
 
 _TOO_LARGE = (413, 422)
+_PLAUSIBLE = 100  # times what is expected; a count beyond that would stop all calls for hours
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ class ServiceReranker:
             raise
         tokens = read_tokens(answer)
         if expected and tokens is not None:
-            self._pace.correct(expected, tokens)
+            self._pace.correct(expected, min(tokens, _PLAUSIBLE * expected))
         where = f"{client.endpoint.join('rerank')}, {about}"
         scores = self._read(client, answer, len(documents), where)
         return _Scored(scores, tokens, read_billed(answer))
@@ -196,22 +204,14 @@ class ServiceReranker:
             self._endpoint.secure,
         )
         variables = service.keys if hosted and named is None else (named,) if named else ()
-        key = key_from(*variables)
-        if variables and key is None:
-            raise UsageError(
-                f"{service.title} needs a key, and {' or '.join(variables)} is not set.",
-                where=self._endpoint.url,
-                next_step=f"export {variables[0]}=..., or name another variable: "
-                "--set key_env=NAME",
-            )
-        return key
+        return key_from(self._endpoint, *variables)
 
 
 def _usage(parts: Sequence[_Scored]) -> Usage:
     billed = [part.billed for part in parts if part.billed is not None]
     tokens = [part.tokens for part in parts if part.tokens is not None]
     return Usage(
-        tokens=sum(tokens) if len(tokens) == len(parts) else None,
+        tokens=read_count(sum(tokens)) if len(tokens) == len(parts) else None,
         truncated_documents=None,
         truncated_query=None,
         calls=len(parts),

@@ -8,7 +8,6 @@ entrypoints/pooling/score/protocol.py, infinity fastapi_schemas/pymodels.py.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from ...errors import ScoreError, UsageError
 from .client import Answer
 from .settings import ServiceSettings
 
+LARGEST_COUNT = 2**53  # no service counts so far, and no file holds more exactly
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -191,7 +191,13 @@ def read_tokens(answer: Answer) -> int | None:
     if value is None:
         text = answer.headers.get("x-compute-tokens", "")
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return read_count(value)
+
+
+def read_count(value: Any) -> int | None:
+    """A count as a whole number from 0 to 2**53 - 1, None for all else."""
+    counts = isinstance(value, int) and not isinstance(value, bool)
+    return value if counts and 0 <= value < LARGEST_COUNT else None
 
 
 def read_billed(answer: Answer) -> float | None:
@@ -199,9 +205,9 @@ def read_billed(answer: Answer) -> float | None:
     value = answer.value
     for name in ("meta", "billed_units", "search_units"):
         value = value.get(name) if isinstance(value, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    return float(value) if 0 <= value < LARGEST_COUNT else None
 
 
 def _results(answer: Any, where: str) -> list[Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ..protocol import RerankerSettings
 
@@ -25,7 +22,8 @@ class ServiceSettings(RerankerSettings):
         "1", description="any text; another one asks the service again instead of the cache"
     )
     key_env: str | None = Field(
-        None, description="environment variable that holds the key; empty: send none"
+        None,
+        description="name of the environment variable that holds the key; empty: send none",
     )
     listwise: bool | None = Field(
         None,
@@ -57,22 +55,6 @@ class ServiceSettings(RerankerSettings):
         1.0, gt=0, le=60, description="seconds before the second try; doubles from there"
     )
 
-    @field_validator("options")
-    @classmethod
-    def _json_object(cls, text: str) -> str:
-        """The same object in one spelling, so that equal options have equal fingerprints."""
-        if not text.strip():
-            return ""
-        try:
-            value: Any = json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise ValueError("it is no JSON") from error
-        if not isinstance(value, dict):
-            raise ValueError("it is no JSON object")
-        if reserved := RESERVED & value.keys():
-            raise ValueError(f"it may not set {', '.join(sorted(reserved))}")
-        return json.dumps(value, sort_keys=True) if value else ""
-
 
 # What cannot change a score: no part of a reranker's identity.
 UNSCORED = frozenset(
@@ -89,7 +71,3 @@ UNSCORED = frozenset(
         "retry_wait",
     }
 )
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
