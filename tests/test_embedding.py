@@ -14,6 +14,7 @@ import pytest
 from jrv3_eval.checkpoint import open_checkpoint
 from jrv3_eval.device import accelerator_may_exist, device_kind, resolve_device, torch_dtype
 from jrv3_eval.embedding import EmbeddingCache, EncodedGroup, Encoder, EncoderSettings, open_encoder
+from jrv3_eval.embedding.adapters import AdapterEncoder
 from jrv3_eval.embedding.encoder import Kind
 from jrv3_eval.errors import CheckpointError, StorageError, UsageError
 from jrv3_eval.hashing import hash_text
@@ -117,6 +118,36 @@ def test_fingerprint_covers_settings_and_weights(folder: Path, tmp_path: Path) -
         "sentence-transformers",
         "device",
     }
+
+
+def test_half_precision_on_a_cpu_depends_on_its_instructions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def versions_and_fingerprint(dtype: str) -> tuple[dict[str, str], str]:
+        encoder = open_encoder(str(folder), EncoderSettings(device="cpu", dtype=dtype))
+        return encoder.versions, encoder.fingerprint
+
+    seen = {dtype: set[str]() for dtype in ("float32", "bfloat16", "float16")}
+    for processor in ("avx2", "avx2+avx512_bf16"):
+        monkeypatch.setattr("jrv3_eval.embedding.encoder.cpu_instructions", lambda p=processor: p)
+        for dtype, fingerprints in seen.items():
+            versions, fingerprint = versions_and_fingerprint(dtype)
+            assert versions.get("instructions") == (None if dtype == "float32" else processor)
+            fingerprints.add(fingerprint)
+    assert {dtype: len(found) for dtype, found in seen.items()} == {
+        "float32": 1, "bfloat16": 2, "float16": 2,
+    }  # fmt: skip
+
+
+def test_an_encoder_with_adapters_records_them_too(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(write_bi_encoder(tmp_path / "m")))
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / "m" / "task").mkdir(exist_ok=True)
+        (tmp_path / "m" / "task" / file).write_bytes(b"{}")
+    for dtype in ("float32", "bfloat16"):
+        settings = EncoderSettings(device="cpu", dtype=dtype)
+        encoder = AdapterEncoder(checkpoint, settings, {"query": "task", "document": "task"})
+        assert ("instructions" in encoder.versions) is (dtype == "bfloat16")
 
 
 def test_max_length_and_dtype_settings(folder: Path) -> None:

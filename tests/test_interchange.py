@@ -57,19 +57,30 @@ class Exporting:
         self._capsys = capsys
 
     def __call__(
-        self, runs: Path, formats: str | None = None, tasks_dir: Path | None = None
+        self,
+        runs: Path,
+        formats: str | None = None,
+        tasks_dir: Path | None = None,
+        to: Path | None = None,
     ) -> tuple[Path, str]:
         """The folder, and what was printed."""
         self._capsys.readouterr()
-        export([runs], runs.parent / "out", formats, tasks_dir)
-        return runs.parent / "out", self._capsys.readouterr().out
+        out = to or runs.parent / "out"
+        export([runs], out, formats, tasks_dir)
+        return out, self._capsys.readouterr().out
 
-    def refused(self, runs: Path, formats: str | None = None) -> str:
+    def refused(self, runs: Path, formats: str | None = None, to: Path | None = None) -> str:
         """The error of a call that must write nothing."""
+        before = contents(to or runs.parent / "out")
         with pytest.raises(Jrv3EvalError) as caught:
-            self(runs, formats)
-        assert not (runs.parent / "out").exists()
+            self(runs, formats, to=to)
+        assert contents(to or runs.parent / "out") == before
         return str(caught.value)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file under a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -172,15 +183,192 @@ def test_settings_orders_and_first_stages_lie_apart(exported: Exporting, tmp_pat
     assert len(list((out / "trec").rglob("nfcorpus.run"))) == len(variants)
 
 
+NONE: dict[str, Any] = {
+    "reranker.name": "none", "reranker.family": "baseline", "reranker.weights": None,
+    "reranker.revision": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reranker", [{}, NONE], ids=["reranked", "none"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"candidates.first_stage": "dense-org/d", "candidates.settings": {"query_prompt": "q"}},
+            {"candidates.first_stage": "dense-org/d", "candidates.settings": {"query_prompt": ""}},
+        ),
+        (
+            {"candidates.first_stage": "run-bm25", "candidates.settings": {"sha256": "a" * 64}},
+            {"candidates.first_stage": "run-bm25", "candidates.settings": {"sha256": "b" * 64}},
+        ),
+        (
+            {"candidates.settings": {"parts": [{"settings": {"k1": 1.5}}]}},
+            {"candidates.settings": {"parts": [{"settings": {"k1": 0.9}}]}},
+        ),
+    ],
+    ids=["prompts", "runs", "parts"],
+)
+def test_first_stages_of_one_name_do_not_share_a_file(
+    reranker: dict[str, Any], one: dict[str, Any], other: dict[str, Any], exported: Exporting,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Whether they are exported in one call or one after the other."""
+    for name, changes in (("one", one), ("other", other)):
+        stored(tmp_path / "runs" / name, **reranker, **changes, **{"candidates.hash": name})
+        exported(tmp_path / "runs" / name, "mteb", to=tmp_path / "each")
+    exported(tmp_path / "runs", "mteb")
+    for folder in ("each", "out"):
+        assert len(list((tmp_path / folder).rglob("NFCorpus.json"))) == 2
+
+
+def test_imported_runs_of_one_name_do_not_share_a_file(exported: Exporting, tmp_path: Path) -> None:
+    for weights in ("a", "b"):
+        run = {"reranker.family": "run", "reranker.name": "theirs", "reranker.revision": None,
+               "reranker.weights": weights * 64}  # fmt: skip
+        stored(tmp_path / weights, **run)
+        exported(tmp_path / weights, "mteb", to=tmp_path / "o")
+    found = {path.parts[-4] for path in (tmp_path / "o").rglob("NFCorpus.json")}
+    assert found == {"a" * 12, "b" * 12}
+
+
+def test_imported_languages_are_one_model(exported: Exporting, tmp_path: Path) -> None:
+    for language in ("sw", "ar"):
+        miracl(
+            tmp_path / "runs", language,
+            **{"reranker.family": "run", "reranker.name": "theirs", "reranker.revision": None,
+               "reranker.weights": language * 32},
+        )  # fmt: skip
+    out, _ = exported(tmp_path / "runs", "mteb")
+    [path] = (out / "mteb").rglob("MIRACLRetrieval.json")
+    assert path.parts[-4] not in ("sw" * 6, "ar" * 6)  # of both
+
+
+def test_what_a_card_says_does_not_part_languages(exported: Exporting, tmp_path: Path) -> None:
+    for language in ("sw", "ar"):
+        settings = {"k1": 1.5, "analysis": language, "self_retrieval": language}
+        miracl(tmp_path / "runs", language, **{"candidates.settings": settings})
+        miracl(tmp_path / language, language, **{"candidates.settings": settings})
+    out, _ = exported(tmp_path / "runs", "mteb")
+    [path] = out.rglob("MIRACLRetrieval.json")
+    exported(tmp_path / "sw", "mteb", to=tmp_path / "o")
+    [alone] = (tmp_path / "o").rglob("MIRACLRetrieval.json")
+    assert alone.relative_to(tmp_path / "o") == path.relative_to(out)
+    # The other language by itself would take the place of both.
+    assert "it holds dev/sw, which this export has not" in exported.refused(
+        tmp_path / "ar", "mteb", to=tmp_path / "o"
+    )
+    exported(tmp_path / "runs", "mteb", to=tmp_path / "o")
+
+
+@pytest.mark.parametrize("reranker", [{}, NONE], ids=["reranked", "none"])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"candidates.hash": "d" * 64}, "it is of another candidates"),
+        ({"dataset.fingerprint": "e" * 64}, "it is of another dataset"),
+    ],
+    ids=["candidates", "dataset"],
+)
+def test_a_file_of_other_candidates_or_data_is_not_written_over(
+    reranker: dict[str, Any], changes: dict[str, Any], named: str, exported: Exporting,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    stored(tmp_path / "one", **reranker)
+    stored(tmp_path / "other", **reranker, **changes)
+    exported(tmp_path / "one", "mteb")
+    error = exported.refused(tmp_path / "other", "mteb")
+    assert named in error
+    assert "NFCorpus.json" in error
+    again = {"environment.started": "2026-01-01T00:00:00", "cost.seconds": 9.5}
+    stored(tmp_path / "one", **reranker, **again)
+    out, _ = exported(tmp_path / "one", "mteb")  # the same work again
+    [path] = out.rglob("NFCorpus.json")
+    assert '"evaluation_time": 9.5' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('"org/model"', '"org/other"', "it is of another model: name"),
+        ('"depth": 100', '"depth": 99', "it is of another "),
+        ('"main_score"', '"no_score"', None),  # of a value nothing is asked
+        ('"jrv3-eval"', '"someone else"', "experiment_kwargs differ"),
+        ("previous_results_model_meta", "previous", "it is of another depth"),
+        ('"scores"', '"marks"', "it holds damaged/scores"),
+        ("{", "", "it holds damaged/scores"),
+    ],
+    ids=["name", "depth", "value", "protocol", "states-nothing", "no-scores", "no-json"],
+)
+def test_a_changed_file_is_not_written_over(
+    old: str, new: str, named: str | None, exported: Exporting, tmp_path: Path
+) -> None:
+    stored(tmp_path / "runs")
+    out, _ = exported(tmp_path / "runs", "mteb")
+    changed = 0
+    for path in out.rglob("*.json"):
+        content = path.read_text()
+        changed += old in content
+        path.write_text(content.replace(old, new))
+    assert changed
+    if named:
+        assert named in exported.refused(tmp_path / "runs", "mteb")
+    else:
+        exported(tmp_path / "runs", "mteb")
+
+
+@pytest.mark.parametrize(
+    ("stage", "searched"),
+    [
+        ("bm25", True), ("bm25:k1=0.9,b=0.4", True), ("dense-org/d", True), ("mteb-org/d", True),
+        ("run-colbert", False), ("pool", False), ("fusion-bm25-run-colbert", False),
+        ("bm25-of-theirs", False),
+    ],
+)  # fmt: skip
+def test_a_first_stage_from_elsewhere_does_not_pass_for_a_search(
+    stage: str, searched: bool, exported: Exporting, tmp_path: Path
+) -> None:
+    import mteb
+
+    written = stored(tmp_path / "runs", **NONE, **{"candidates.first_stage": stage})
+    out, _ = exported(tmp_path / "runs", "mteb")
+    [path] = out.rglob("NFCorpus.json")
+    [scores] = mteb.TaskResult.from_disk(path).scores["test"]
+    assert ("previous_results_model_meta" in scores) is not searched
+    told = scores["jrv3_eval"] if searched else scores["previous_results_model_meta"]
+    assert told["candidates"] == written.result.candidates.hash
+    [table] = read_published(out / "mteb")
+    assert table.protocol.kind == ("retrieval" if searched else "reranking")
+    frame = mteb.ResultCache(out / "mteb").load_results(
+        include_remote=False, load_experiments="match_name"
+    ).to_dataframe()  # fmt: skip
+    assert 0.375 in frame.iloc[0].tolist()
+
+
+def test_an_unpinned_service_is_not_named_as_the_model(exported: Exporting, tmp_path: Path) -> None:
+    import mteb
+
+    stored(tmp_path / "runs/a", **{"reranker.unpinned": True, "reranker.revision": None})
+    stored(tmp_path / "runs/b")
+    out, _ = exported(tmp_path / "runs", "mteb")
+    results = mteb.ResultCache(out / "mteb").load_results(
+        include_remote=False, load_experiments="match_name"
+    )
+    found = {one.model_name: one for one in results.model_results}
+    assert found.keys() == {"service/org-model", "org/model"}
+    for name, one in found.items():
+        before = one.task_results[0].scores["test"][0]["previous_results_model_meta"]
+        service = name.startswith("service/")
+        assert before.get("unpinned") is (True if service else None)
+        assert ("unpinned_True" in str(one.experiment_name)) is service
+
+
 def test_the_first_stage_is_a_model_of_its_own(exported: Exporting, tmp_path: Path) -> None:
     import mteb
 
-    none = {"reranker.name": "none", "reranker.family": "baseline", "reranker.weights": None,
-            "reranker.revision": None}  # fmt: skip
-    stored(tmp_path / "runs", **none)
+    stored(tmp_path / "runs", **NONE)
     settings = {"model": "org/dense", "revision": "2" * 40}
     dense = {"candidates.first_stage": "dense-org/dense", "candidates.settings": settings}
-    stored(tmp_path / "runs", **none, **dense)
+    stored(tmp_path / "runs", **NONE, **dense)
     out, _ = exported(tmp_path / "runs")
     results = mteb.ResultCache(out / "mteb").load_results(
         include_remote=False, load_experiments="match_name"
@@ -302,7 +490,7 @@ def test_trec_eval_gives_the_recorded_values(
     records = {result.reranker.name: result for result in results}
     out, _ = exported(tmp_path / "runs", "trec")
     for folder, name in (("random-7", "random:7"), ("none", "none")):
-        path = out / "trec" / folder / "zoo" / "animals.run"
+        [path] = (out / "trec" / f"{folder}@baseline").glob("*/zoo/animals.run")
         by_trec = by_pytrec_eval(QRELS, scores_of(path))
         ours = evaluate(Qrels.from_dict(QRELS), read_run(path)).means
         for metric, values in by_trec.items():
@@ -322,11 +510,11 @@ def test_the_header_tells_the_whole_story(exported: Exporting, tmp_path: Path) -
     }  # fmt: skip
     written = stored(tmp_path / "runs", **environment)
     out, _ = exported(tmp_path / "runs")
-    path = out / "trec" / "org-model" / "beir" / "nfcorpus.run"
+    path = out / "trec" / written.result.folder() / "nfcorpus.run"
     header = header_of(path)
     # The components that repro_eval compares of two runs, each by its key.
     assert {"platform", "research goal", "implementation", "method", "actor", "data"} <= set(header)
-    assert header["tag"] == path.read_text().split()[-1] == "org-model"
+    assert header["tag"] == path.read_text().split()[-1] == "org-model-cccccccc-d100"
     assert header["platform"]["hardware"] == {
         "cpu": {"model": "A CPU", "number of cores": 8}, "gpu": {"model": "A GPU"},
         "ram": "16.00 GB",
@@ -355,13 +543,64 @@ def test_the_stored_run_has_the_same_header_but_for_where_it_ran(tmp_path: Path)
     assert header_of(tmp_path / "plain.run")["method"]["retrieval"][1]["reranks"] == "bm25"
 
 
-def test_names_that_fall_together_as_folders_stay_apart(
+def test_names_that_fall_together_as_folders_are_refused(
     exported: Exporting, tmp_path: Path
 ) -> None:
-    stored(tmp_path / "runs" / "a", **{"reranker.name": "org/model"})
-    stored(tmp_path / "runs" / "b", **{"reranker.name": "org-model"})
-    out, _ = exported(tmp_path / "runs")
-    assert {path.name for path in (out / "trec").iterdir()} == {"org-model", "org-model-2"}
+    for folder, name in (("a", "org/model"), ("b", "org-model")):
+        stored(tmp_path / "runs" / folder, **{"reranker.name": name})
+    assert "Two results would be written as one file" in exported.refused(tmp_path / "runs")
+    exported(tmp_path / "runs" / "a", "trec", to=tmp_path / "o")
+    error = exported.refused(tmp_path / "runs" / "b", "trec", to=tmp_path / "o")
+    assert "its header differs in method" in error
+
+
+def test_runs_of_other_depths_orders_and_limits_lie_apart(
+    exported: Exporting, tmp_path: Path
+) -> None:
+    variants: dict[str, dict[str, Any]] = {
+        "org-model-cccccccc-d100": {},
+        "org-model-cccccccc-d10": {"candidates.depth": 10},
+        "org-model-dddddddd-d100": {"candidates.hash": "d" * 64},
+        "org-model-cccccccc-d100-random-7": {"order": "random:7"},
+        "org-model-cccccccc-d100-limit2": {"limit": 2},
+    }
+    for number, changes in enumerate(variants.values()):  # one after the other, each alone
+        stored(tmp_path / str(number), **changes)
+        exported(tmp_path / str(number), "trec", to=tmp_path / "o")
+    found = {path.read_text().split()[-1]: path for path in (tmp_path / "o").rglob("*.run")}
+    assert found.keys() == variants.keys()
+    for tag, path in found.items():
+        condition = tag.removeprefix("org-model-")
+        assert condition in path.parts[-3]
+        assert header_of(path)["tag"] == tag
+        assert ("limit" in path.parts[-3]) is ("limit" in tag)
+
+
+def test_a_run_is_replaced_by_the_same_work_only(exported: Exporting, tmp_path: Path) -> None:
+    stored(tmp_path / "runs")
+    out, _ = exported(tmp_path / "runs", "trec")
+    [path] = out.rglob("*.run")
+    before = path.read_bytes()
+    exported(tmp_path / "runs", "trec")
+    assert path.read_bytes() == before
+    again = {"environment.command": "again", "environment.started": "later", "cost.seconds": 3.0}
+    stored(tmp_path / "runs", **again)
+    exported(tmp_path / "runs", "trec")
+    assert header_of(path)["implementation"]["executable"]["cmd"] == "again"
+    for changes, named in (
+        ({"actor: {}": "actor: {team: ours}"}, "its header differs in actor"),
+        ({"fingerprint: f": "fingerprint: e"}, "its header differs in data"),
+        ({"# ir_metadata.start\n": "\n"}, "it has no header"),
+        ({"# schema-version": "# : :"}, "it has no header"),
+    ):
+        [(old, new)] = changes.items()
+        changed = before.decode().replace(old, new)
+        assert changed.encode() != before
+        path.write_text(changed)
+        error = exported.refused(tmp_path / "runs", "trec", to=out)
+        assert named in error
+        assert str(path) in error
+        assert path.read_text() == changed
 
 
 def test_a_missing_run_is_named(cli: Cli, tmp_path: Path) -> None:

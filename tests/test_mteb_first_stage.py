@@ -24,6 +24,7 @@ from jrv3_eval.errors import (
     Jrv3EvalError,
     MissingExtraError,
     RemoteCodeError,
+    UsageError,
 )
 from jrv3_eval.first_stage import PerTask, open_first_stage, take_candidates
 from jrv3_eval.first_stage.mteb_model import MtebEncoder, MtebModel, open_mteb
@@ -248,6 +249,55 @@ def test_the_checkpoints_own_prompts_and_similarity_count(
     np.testing.assert_allclose(
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True), expected, atol=1e-6
     )
+
+
+# --- precision ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "config", "dtype"),
+    [
+        ({}, {"dtype": "bfloat16"}, "float32"),  # mteb names none: whatever the file says
+        ({"dtype": "auto"}, {"dtype": "bfloat16"}, "bfloat16"),
+        ({"torch_dtype": "auto"}, {"torch_dtype": "float16"}, "float16"),
+        ({"torch_dtype": "auto"}, {}, "float32"),
+        ({"dtype": "torch.float16"}, {}, "float16"),
+    ],
+    ids=["none", "auto", "auto-by-its-old-name", "auto-of-nothing", "torch"],
+)
+def test_the_precision_is_known_when_it_is_opened(
+    stated: dict[str, str], config: dict[str, str], dtype: str, tmp_path: Path, original: Path,
+    cache: Path, replica: Replica, register: Callable[..., None],
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(original, tmp_path / "m"))
+    plain = json.loads((folder / "config.json").read_text())
+    without = {key: plain[key] for key in plain if "dtype" not in key}
+    write_json(folder / "config.json", {**without, **config})
+    replica(folder)
+    register(loader_kwargs={"model_kwargs": stated} if stated else {})
+    ours = encoder(cache)
+    assert ours.model.dtype == dtype
+    assert ours.recorded_settings["loader_kwargs"]["model_kwargs"] == {"dtype": dtype}
+    assert ("instructions" in ours.versions) is (dtype != "float32")
+    assert np.isfinite(ours.encode(["a cat"]).vectors).all()
+    [first, *_] = ours.model.loaded.model.parameters()
+    assert str(first.dtype) == f"torch.{dtype}"
+
+
+@pytest.mark.parametrize(
+    ("stated", "own"), [("float64", "float32"), ("auto", "float64"), ("auto", "float8_e4m3fn")]
+)
+def test_a_precision_that_is_not_built_in_is_refused_when_it_is_opened(
+    stated: str, own: str, tmp_path: Path, original: Path, cache: Path, replica: Replica,
+    register: Callable[..., None],
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(original, tmp_path / "m"))
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**config, "dtype": own})
+    replica(folder)
+    register(loader_kwargs={"model_kwargs": {"dtype": stated}})
+    with pytest.raises(UsageError, match=r"mteb loads org/tiny in float(64|8_e4m3fn), and only"):
+        open_first_stage("mteb:org/tiny", cache=cache)
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors.numpy import save_file
 
 from conftest import Cli
@@ -153,6 +154,81 @@ class Crashing(Greedy):
         raise KeyError("hidden_size")
 
 
+class Ending(Greedy):
+    name = "ending"
+
+    def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
+        sys.exit(3)
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Failing(Greedy):
+    """Its `open` fails as its target says."""
+
+    name = "failing"
+    failures: Mapping[str, BaseException] = {
+        "value": ValueError("hidden_size\nis 3"),
+        "exit": SystemExit(3),
+        "import": ModuleNotFoundError("No module named 'kernels'"),
+        "unspeakable": UnspeakableError(),
+        "ours": CheckpointError("The weights are torn.", where="model.safetensors"),
+    }
+
+    def open(self, target: str, settings: RerankerSettings) -> Reranker:
+        if target == "no-info":
+            return cast(Reranker, Greedy())
+        raise self.failures[target]
+
+
+class RaisingSettings(RerankerSettings):
+    mode: str = "a"
+
+    @field_validator("mode")
+    @classmethod
+    def _fails(cls, value: str) -> str:
+        raise KeyError(value)
+
+
+class Unvalidated(Greedy):
+    name = "unvalidated"
+    settings = RaisingSettings
+
+
+class Once(Greedy):
+    """Each member is right when it is first read, and fails from then on."""
+
+    name = "once"
+
+    def __init__(self) -> None:
+        self._read: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        read = object.__getattribute__(self, "_read") if name != "_read" else set()
+        if name in read and name in ("models", "listwise", "extra", "settings", "needs"):
+            raise RuntimeError(f"{name} was read twice")
+        read.add(name)
+        return object.__getattribute__(self, name)
+
+
+def family_with(**members: Any) -> Any:
+    """A family `odd`; a member that is an exception is raised when it is read."""
+
+    def of(value: Any) -> Any:
+        if not isinstance(value, BaseException):
+            return value
+
+        def fail(self: object) -> Any:
+            raise value
+
+        return property(fail)
+
+    return type("Odd", (Greedy,), {"name": "odd", **{k: of(v) for k, v in members.items()}})()
+
+
 class Settingless(Greedy):
     name = "settingless"
     settings = dict  # type: ignore[assignment]
@@ -163,6 +239,8 @@ class Baseline(Greedy):
 
 
 greedy, crashing, settingless, oracle = Greedy(), Crashing(), Settingless(), Baseline()
+ending, failing, unvalidated, once = Ending(), Failing(), Unvalidated(), Once()
+odd: Any = None  # set by a test
 not_a_family = object()
 
 
@@ -254,8 +332,118 @@ def test_a_family_that_fails_to_look_stops_nobody_else(
 ) -> None:
     plug(monkeypatch, crashing=f"{HERE}:crashing")
     assert open_reranker(str(cross)).info.family == "cross-encoder"
-    assert "'crashing' (of None) fails to look at a checkpoint: KeyError" in capsys.readouterr().err
+    warned = capsys.readouterr().err
+    assert "'crashing' (of an unknown package) fails to look at a checkpoint: KeyError" in warned
     assert open_reranker(f"crashing:{cross}").info.family == "crashing"
+
+
+ODD: list[tuple[str, dict[str, Any], str]] = [
+    ("a-number", {"models": 5}, "its models is 5, not a text"),
+    ("nothing", {"models": None}, "its models is None, not a text"),
+    ("no-words", {"models": ""}, "its models is '', not a text"),
+    ("listwise", {"listwise": "no"}, "its listwise is 'no', not True or False"),
+    ("listwise-int", {"listwise": 1}, "its listwise is 1, not True or False"),
+    ("extra", {"extra": ["fast"]}, r"its extra is \['fast'\], not a text or None"),
+    ("needs", {"needs": 5}, "its needs is 5, not a text or None"),
+    ("settings", {"settings": RerankerSettings()}, "no subclass of RerankerSettings"),
+    ("name", {"name": 5}, "it calls itself 5"),
+    ("open", {"open": "x"}, "its open is no method"),
+    ("raises", {"models": RuntimeError("no models")}, "cannot be loaded: RuntimeError: no models"),
+    ("needs-raises", {"needs": KeyError("needs")}, "cannot be loaded: KeyError: 'needs'"),
+    ("exits", {"listwise": SystemExit(3)}, "cannot be loaded: SystemExit: 3"),
+    ("unspeakable", {"extra": UnspeakableError()}, "cannot be loaded: UnspeakableError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"), [one[1:] for one in ODD], ids=[one[0] for one in ODD]
+)
+def test_a_plugin_of_the_wrong_types_is_a_broken_one(
+    members: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "odd", family_with(**members))
+    plug(monkeypatch, odd=f"{HERE}:odd")
+    assert "odd" not in families()
+    rows = {row["family"]: row for row in json.loads(cli("models", "--json").out)}
+    assert re.search(message, rows["odd"]["fault"])
+    assert rows["bi-encoder"]["fault"] is None
+    assert cli("models").code == 0
+    with pytest.raises(UsageError, match=message):
+        open_reranker("odd:x")
+
+
+def test_members_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "once", Once())
+    plug(monkeypatch, once=f"{HERE}:once")
+    [found] = [plugin for plugin in plugins.plugins() if plugin.name == "once"]
+    for _ in range(2):
+        assert (found.fault, found.lacks(), found.needs) == (None, [], plugins.ANY_CHECKPOINT)
+        assert found.use().models == "anything at all"
+        assert found.use().open("x", GreedySettings()).info.name == "x"
+
+
+def test_a_plugin_that_ends_the_program_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, cross: Path
+) -> None:
+    install(tmp_path / "site", monkeypatch, [], imports="import sys; sys.exit(3)")
+    plug(monkeypatch, ending=f"{HERE}:ending")
+    listed = cli("models")
+    assert listed.code == 0
+    assert "(of needy-reranker) cannot be loaded: SystemExit: 3" in " ".join(listed.out.split())
+    assert open_reranker(f"cross-encoder:{cross}").info.family == "cross-encoder"
+    assert open_reranker(str(cross)).info.family == "cross-encoder"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("value", "ValueError: hidden_size is 3"),
+        ("exit", "SystemExit: 3"),
+        ("import", "ModuleNotFoundError: No module named 'kernels'"),
+        ("unspeakable", "UnspeakableError."),
+        ("no-info", "AttributeError: 'Greedy' object has no attribute 'info'"),
+    ],
+)
+def test_a_plugin_that_fails_to_open_is_named(
+    target: str, message: str, monkeypatch: pytest.MonkeyPatch, cli: Cli, tasks_dir: Path
+) -> None:
+    plug(monkeypatch, failing=f"{HERE}:failing")
+    done = cli("zoo", "--tasks-dir", tasks_dir, "--model", f"failing:{target}")
+    assert done.code == 2
+    named = "'failing' (of an unknown package) fails to open a model"
+    assert f"{named}: {message}" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_error_of_ours_passes_through_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, failing=f"{HERE}:failing")
+    with pytest.raises(CheckpointError, match=r"^The weights are torn\.\n"):
+        open_reranker("failing:ours")
+
+
+def test_settings_of_a_plugin_that_fail_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, unvalidated=f"{HERE}:unvalidated")
+    with pytest.raises(UsageError, match=r"'unvalidated' .* fails to open a model: KeyError: 'b'"):
+        open_reranker("unvalidated:x", {"mode": "b"})
+
+
+def test_a_fault_of_our_own_families_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jrv3_eval.rerankers.cross_encoder import family as ours
+
+    def fail(target: str, settings: RerankerSettings) -> Reranker:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ours, "open", fail)
+    with pytest.raises(ZeroDivisionError):
+        open_reranker("cross-encoder:x")
+
+
+def test_a_requirement_that_cannot_be_judged_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    odd_marker = "none-such; python_version ~= 'x' and extra == 'fast'"
+    install(tmp_path / "site", monkeypatch, [odd_marker, "numpy; extra == 'fast'"], imports="")
+    assert json.loads(cli("models", "show", "needy", "--json").out)["installed"] is True
 
 
 # --- extras
@@ -435,10 +623,10 @@ def test_pairs_are_read_as_they_stand(settings: dict[str, str]) -> None:
     ("pairs", "message"),
     [
         (["depth"], "'depth' is not key=value"),
-        (["=5"], "'=5' is not key=value"),
-        (["a=1", "b=2", "a=2"], "'a' is given twice: --set a=1 and --set a=2"),
+        (["=5"], r"'=\*\*\*' is not key=value"),
+        (["a=1", "b=2", "a=2"], r"'a' is given twice: --set a=\*\*\* and --set a=\*"),
         (["a=1", " a=1"], "'a' is given twice"),
-        (["dtype=float16"], "'dtype' is given twice: --dtype float32 and --set dtype=float16"),
+        (["dtype=float16"], "'dtype' is given twice: --dtype float32 and --set dtype="),
     ],
 )
 def test_bad_pairs(pairs: list[str], message: str) -> None:
@@ -448,6 +636,70 @@ def test_bad_pairs(pairs: list[str], message: str) -> None:
 
 def test_options_and_pairs_come_together() -> None:
     assert read_pairs(["a=b=c"], {"dtype": "float32"}) == {"dtype": "float32", "a": "b=c"}
+
+
+# --- secrets
+
+SECRET = "sk-live-4eC39HqLyjW"
+
+
+class KeyedSettings(RerankerSettings):
+    api_key: int = Field(0, description="a key")
+    endpoint: str = Field("", description="a URL")
+    size: int = 1
+
+    @model_validator(mode="after")
+    def _fit(self) -> KeyedSettings:
+        if self.size == 2:
+            raise ValueError("size is 2")
+        return self
+
+
+class Keyed(Greedy):
+    name = "keyed"
+    settings = KeyedSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"apikey": SECRET}, r"where: apikey=\*\*\*"),
+        ({"colour": SECRET}, r"where: colour=\*\*\*"),  # whatever its name
+        ({"attention": SECRET}, r"where: attention=\*\*\*"),  # another family's
+        ({"api_key": SECRET}, r"where: api_key=\*\*\*"),
+        ({"size": f"https://me:{SECRET}@host"}, r"where: size=https://\*\*\*@host"),
+        ({"size": "many"}, "where: size=many"),
+        (
+            {"size": "2", "api_key": "123456", "endpoint": f"https://me:{SECRET}@h/v1?q={SECRET}"},
+            r"where: size=2, api_key=\*\*\*, endpoint=https://\*\*\*@h/v1\?\*\*\*$",
+        ),
+    ],
+)
+def test_no_error_shows_a_secret(settings: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        parse_settings(Keyed(), settings)
+    for secret in (SECRET, "123456"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pairs", [[f"a={SECRET}", f"a={SECRET}"], [f"={SECRET}"], [f"https://{SECRET}@host"]]
+)
+def test_no_error_of_a_pair_shows_its_value(pairs: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_pairs(pairs)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [f"https://me:{SECRET}@host/v1", f"https://host/v1?key={SECRET}", f"opnai:https://{SECRET}@h"],
+)
+def test_a_url_in_a_spec_is_shown_without_its_user_and_query(spec: str) -> None:
+    with pytest.raises(UsageError, match=r"where: \w+:.*\*\*\*") as caught:
+        open_reranker(spec)
+    assert SECRET not in str(caught.value)
+    assert "//" in str(caught.value.where)
 
 
 # --- what `jrv3-eval models` shows

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .rerankers.masking import masked_words
+
 LIBRARIES = (
     "jrv3-eval",
     "numpy",
@@ -73,7 +75,11 @@ def peak_memory_bytes() -> int:
 
 
 def command() -> str:
-    """The command line, as a shell would read it."""
+    """The command line, as a shell would read it, with `***` for what may be a secret.
+
+    It stands in every record and run. Bytes that are no UTF-8 are written as escapes.
+    """
     program = Path(sys.argv[0]).name if sys.argv else ""
     called = ["python", "-m", "jrv3_eval"] if program == "__main__.py" else [program or "python"]
-    return shlex.join([*called, *sys.argv[1:]])
+    shown = shlex.join([*called, *masked_words(sys.argv[1:])])
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -30,7 +30,15 @@ def export(
     ] = None,
 ) -> None:
     """Write results as mteb's result files and as TREC runs with an ir_metadata header."""
-    from ..interchange import mteb_files, other_data, trec_runs, write_mteb, write_trec
+    from ..interchange import (
+        check_mteb,
+        check_trec,
+        mteb_files,
+        other_data,
+        trec_runs,
+        write_mteb,
+        write_trec,
+    )
     from ..paths import check_writable
     from ..stored import read_systems
 
@@ -44,13 +52,16 @@ def export(
             where="\n         ".join(_lines(left)),
             next_step="--format trec holds every result",
         )
+    runs = trec_runs(systems) if "trec" in chosen else []
+    check_mteb(files, to / "mteb")
+    check_trec(runs, to / "trec")
     check_writable(to)
     if files:
         written = write_mteb(files, to / "mteb")
         typer.echo(f"{to / 'mteb'}: {_count(len(written), 'result file')} of mteb")
-    if "trec" in chosen:
-        runs = write_trec(trec_runs(systems), to / "trec")
-        typer.echo(f"{to / 'trec'}: {_count(len(runs), 'TREC run')}")
+    if runs:
+        paths = write_trec(runs, to / "trec")
+        typer.echo(f"{to / 'trec'}: {_count(len(paths), 'TREC run')}")
     for line in _lines(left):
         typer.echo(f"not in mteb's files: {line}")
     for remark in dict.fromkeys(filter(None, map(other_data, files))):

@@ -6,13 +6,14 @@ import copy
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import Jrv3EvalError, unknown
+from ..errors import Jrv3EvalError, UsageError, unknown
 
 SUITE_COMMAND = "SUITE"
 
@@ -125,8 +126,30 @@ def _register() -> None:
     app.add_typer(candidates.app, name="candidates")
 
 
+def _refuse_other_bytes(words: Sequence[str]) -> None:
+    """Before any work: no record or table could be written that has such a word in it.
+
+    Raises UsageError for a word with bytes that are no UTF-8; Python reads them as surrogates.
+    """
+    for place, word in enumerate(words):
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            from ..rerankers.masking import masked_words
+
+            [*_, shown] = masked_words(words[: place + 1])
+            raise UsageError(
+                "A word of the command line is not UTF-8.",
+                where=shown.encode("utf-8", "backslashreplace").decode(),
+                next_step="write it in UTF-8; a file of such a name must be renamed",
+            )
+
+
 def main() -> None:
     """Entry point of the console script."""
+    try:
+        _refuse_other_bytes(sys.argv[1:])
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     _register()
     try:
         app(prog_name="jrv3-eval")

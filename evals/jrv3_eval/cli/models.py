@@ -53,7 +53,9 @@ def show_family(
     plugin = known[name]
     if plugin.family is None:
         raise plugin.fault or unknown("reranker family", name, known)
-    row = {**_row(plugin), "settings": [asdict(setting) for setting in settings_of(plugin.family)]}
+    with plugin.blamed("describe its settings"):
+        described = [asdict(setting) for setting in settings_of(plugin.family)]
+    row = {**_row(plugin), "settings": described}
     if as_json:
         typer.echo(json.dumps(row, indent=2))
         return

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ..checkpoint import Checkpoint, digest_once
 from ..device import (
     check_dtype,
-    computing_versions,
     device_kind,
     quiet_loading,
     resolve_device,
@@ -26,7 +25,7 @@ from ..device import (
 )
 from ..errors import CheckpointError, MissingExtraError
 from ..hashing import digest_json
-from .encoder import ENCODING, EncodedGroup, EncoderSettings, Kind
+from .encoder import ENCODING, EncodedGroup, EncoderSettings, Kind, encoding_versions
 
 MODEL_TYPE = "jina_embeddings_v3"
 MAX_LENGTH = 8192  # tokens; model card of jinaai/jina-embeddings-v3
@@ -67,7 +66,7 @@ class AdapterEncoder:
         self.checkpoint = checkpoint
         self.settings = settings.model_copy(update=unset)
         self.adapters = dict(adapters)
-        self.versions = computing_versions(*_LIBRARIES, device=settings.device)
+        self.versions = encoding_versions(*_LIBRARIES, device=settings.device, dtype=settings.dtype)
 
     @cached_property
     def recorded_settings(self) -> dict[str, Any]:

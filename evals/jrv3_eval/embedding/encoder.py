@@ -19,6 +19,7 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..device import (
     check_dtype,
     computing_versions,
+    cpu_instructions,
     device_kind,
     quiet_loading,
     resolve_device,
@@ -93,7 +94,7 @@ class Encoder:
         missing = {k: v for k, v in defaults.items() if getattr(chosen, k) is None}
         self.checkpoint = checkpoint
         self.settings = chosen.model_copy(update=missing)
-        self.versions = computing_versions(*_LIBRARIES, device=chosen.device)
+        self.versions = encoding_versions(*_LIBRARIES, device=chosen.device, dtype=chosen.dtype)
 
     @cached_property
     def recorded_settings(self) -> dict[str, str | int | bool | None]:
@@ -189,6 +190,14 @@ class Encoder:
 def open_encoder(target: str, settings: EncoderSettings | None = None) -> Encoder:
     """The encoder for a folder, `package:NAME` or hub id; no weights are loaded yet."""
     return Encoder(open_checkpoint(target), settings)
+
+
+def encoding_versions(*packages: str, device: str, dtype: str) -> dict[str, str]:
+    """Versions of all that computes a vector; half precision on a CPU depends on its kind."""
+    found = computing_versions(*packages, device=device)
+    if found["device"] == "cpu" and dtype != "float32":
+        found["instructions"] = cpu_instructions()
+    return found
 
 
 def similarity_of(checkpoint: Checkpoint) -> str:

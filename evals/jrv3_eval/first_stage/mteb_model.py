@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from ..cards import HubSource, Suite, TaskCard
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..device import computing_versions, device_kind, quiet_loading, resolve_device, torch_dtype
+from ..device import DTYPES, device_kind, quiet_loading, resolve_device, torch_dtype
 from ..embedding.encoder import (
     EncodedGroup,
     Encoder,
     EncoderSettings,
     Kind,
+    encoding_versions,
     is_dense_checkpoint,
     similarity_of,
 )
@@ -39,6 +40,7 @@ from .mteb_registry import CHECKPOINTS_SIMILARITY, LOADERS, find_meta, loader_na
 ENCODING = 1  # raised when the same settings and versions would give other vectors
 _PROMPT_TYPES = {"query", "document"}
 _LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers", "mteb")
+_DTYPE_KEYS = ("dtype", "torch_dtype")  # the first wins, as in transformers
 
 
 class MtebTask(NamedTuple):
@@ -55,6 +57,7 @@ class MtebModel:
     def __init__(self, meta: Any, checkpoint: Checkpoint, device: str, cache: Path) -> None:
         self.meta, self.checkpoint, self.device = meta, checkpoint, device
         self._cache = cache
+        self.dtype = _dtype_of(meta, checkpoint)
         if loader_name(meta.loader) in CHECKPOINTS_SIMILARITY or meta.similarity_fn_name is None:
             self.similarity = similarity_of(checkpoint)
         else:
@@ -77,11 +80,10 @@ class MtebModel:
 
     @cached_property
     def model_kwargs(self) -> dict[str, Any]:
-        """mteb's own for the loader; float32 where it names no precision, whatever the file's."""
-        given = dict(self.meta.loader_kwargs.get("model_kwargs") or {})
-        stated = given.pop("torch_dtype", None) or given.pop("dtype", None)
-        name = str(getattr(stated, "value", stated) or "float32").removeprefix("torch.")
-        return {**given, "dtype": name}
+        """mteb's own for the loader, with the precision as a name of `device.DTYPES`."""
+        given = self.meta.loader_kwargs.get("model_kwargs") or {}
+        rest = {key: value for key, value in given.items() if key not in _DTYPE_KEYS}
+        return {**rest, "dtype": self.dtype}
 
     @cached_property
     def loaded(self) -> Any:
@@ -110,7 +112,7 @@ class MtebEncoder:
     def __init__(self, model: MtebModel, task: MtebTask) -> None:
         self.model, self.task = model, task
         self.checkpoint = model.checkpoint
-        self.versions = computing_versions(*_LIBRARIES, device=model.device)
+        self.versions = encoding_versions(*_LIBRARIES, device=model.device, dtype=model.dtype)
 
     @cached_property
     def recorded_settings(self) -> Mapping[str, Any]:
@@ -203,9 +205,10 @@ class MtebDense(Dense):
 def open_mteb(text: str, *, cache: Path, device: str) -> MtebModel:
     """The first stage for `MODEL` or `MODEL@REVISION` of mteb's registry.
 
-    Raises UsageError for a model that mteb does not know or that is no dense text model,
-    RemoteCodeError for one that needs code of its checkpoint, MissingExtraError without
-    sentence-transformers, CheckpointError where the weights cannot be had or must not be loaded.
+    Raises UsageError for a model that mteb does not know, that is no dense text model or whose
+    precision is not built in, RemoteCodeError for one that needs code of its checkpoint,
+    MissingExtraError without sentence-transformers, CheckpointError where the weights cannot be
+    had or must not be loaded.
     """
     if find_spec("sentence_transformers") is None:
         raise MissingExtraError("A model of mteb's as first stage", "dense")
@@ -219,6 +222,25 @@ def open_mteb(text: str, *, cache: Path, device: str) -> MtebModel:
     except RemoteCodeError as error:
         raise RemoteCodeError(error.what, where=error.where, next_step=ELSEWHERE) from error
     return MtebModel(meta, checkpoint, device, cache)
+
+
+def _dtype_of(meta: Any, checkpoint: Checkpoint) -> str:
+    """The precision that mteb names for the loader; float32 where it names none.
+
+    `auto` is the one that the checkpoint's config states, else float32. Raises UsageError for
+    one that is not built in.
+    """
+    given, config = meta.loader_kwargs.get("model_kwargs") or {}, checkpoint.config
+    stated = next((given[key] for key in _DTYPE_KEYS if given.get(key)), None)
+    if stated == "auto":
+        stated = next((config[key] for key in _DTYPE_KEYS if config.get(key)), None)
+    name = str(getattr(stated, "value", stated) or "float32").removeprefix("torch.")
+    if name not in DTYPES:
+        raise UsageError(
+            f"mteb loads {meta.name} in {name}, and only {', '.join(DTYPES)} are built in.",
+            next_step=ELSEWHERE,
+        )
+    return name
 
 
 def _task_of(suite: Suite, card: TaskCard) -> MtebTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ FAMILIES = {
 }
 # Of families; all others score pairs or lists.
 MODEL_TYPES = {"bi-encoder": "dense", "late-interaction": "late-interaction"}
+_SEARCHES = ("bm25:", "dense-", "mteb-")
+# Else the languages of a task would not come into one file, nor a suite's tasks under one model.
+_OF_THE_CARD = ("analysis", "self_retrieval", "mteb_task")
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,13 @@ def metric_name(name: str) -> str | None:
     return f"{FAMILIES[family]}_at_{depth}" if family in FAMILIES else None
 
 
-def previous_results(result: TaskResult) -> dict[str, Any]:
-    """What was reranked. The first two keys are those that mteb itself writes there."""
+def stated(result: TaskResult) -> dict[str, Any]:
+    """Which candidates, of which data, in which order: what tells results of one name apart."""
     candidates = result.candidates
-    metrics = {metric_name(name): value for name, value in candidates.metrics.items()}
     return {
-        "model_name": candidates.first_stage,
-        "revision": candidates.settings.get("revision"),
         "depth": candidates.depth,
         "candidates": candidates.hash,
         "order": result.order,
-        "settings": candidates.model_dump(mode="json")["settings"],
-        "scores": {name: value for name, value in metrics.items() if name},
         "dataset": result.dataset.fingerprint,
         "dataset_revision": result.dataset.revision,
         "self_retrieval": result.protocol.self_retrieval if result.protocol else None,
@@ -56,9 +55,41 @@ def previous_results(result: TaskResult) -> dict[str, Any]:
     }
 
 
-def model_of(result: TaskResult) -> MtebModel:
-    """A reranker with its protocol, or the first stage itself where nothing reranked."""
+def previous_results(result: TaskResult) -> dict[str, Any]:
+    """What was reranked. The first two keys are those that mteb itself writes there."""
+    candidates = result.candidates
+    metrics = {metric_name(name): value for name, value in candidates.metrics.items()}
+    return {
+        "model_name": candidates.first_stage,
+        "revision": candidates.settings.get("revision"),
+        "settings": candidates.model_dump(mode="json")["settings"],
+        "scores": {name: value for name, value in metrics.items() if name},
+        **({"unpinned": True} if result.reranker.unpinned else {}),
+        **stated(result),
+    }
+
+
+def is_search(result: TaskResult) -> bool:
+    """Whether nothing came before: a search of the corpus that was made here.
+
+    A run, a pool or a fusion may hold a reranking that was made elsewhere.
+    """
+    stage = result.candidates.first_stage
+    made_here = stage == "bm25" or stage.startswith(_SEARCHES)
+    return result.reranker.family == "baseline" and made_here
+
+
+def model_of(result: TaskResult, together: Sequence[TaskResult]) -> MtebModel:
+    """A reranker with its protocol, or the first stage itself where nothing reranked.
+
+    together: all results of the system over this first stage, which become one model.
+    """
     reranker, candidates = result.reranker, result.candidates
+    protocol: dict[str, str | int] = {
+        "depth": candidates.depth,
+        "evaluated_by": "jrv3-eval",
+        "first_stage_settings": _digest(_chosen(r.candidates.settings) for r in together),
+    }
     if reranker.family == "baseline":
         named = candidates.settings.get("model")
         name = named if isinstance(named, str) and "/" in named else ""
@@ -67,23 +98,45 @@ def model_of(result: TaskResult) -> MtebModel:
             name or f"jrv3-eval/{path_segment(candidates.first_stage)}",
             str(revision or _evaluated_by(result)),
             "sparse" if candidates.first_stage.startswith("bm25") else "dense",
-            (("depth", candidates.depth), ("evaluated_by", "jrv3-eval")),
+            tuple(sorted(protocol.items())),
         )
-    weights = None if reranker.family == "run" else reranker.weights  # a file for each task
-    settings = digest_json([reranker.family, reranker.settings])[:8]
-    protocol: dict[str, str | int] = {
-        "depth": candidates.depth,
-        "evaluated_by": "jrv3-eval",
+    weights = reranker.weights or ""
+    if reranker.family == "run":  # of a folder of runs, each task has its own file
+        digests = sorted({r.reranker.weights or "" for r in together})
+        weights = digests[0] if len(digests) == 1 else digest_json(digests)
+    protocol |= {
         "reranks": candidates.first_stage,
-        "settings": settings,
+        "settings": digest_json([reranker.family, reranker.settings])[:8],
         **({} if result.order == "first-stage" else {"order": result.order}),
+        **({"unpinned": True} if reranker.unpinned else {}),
     }
     return MtebModel(
-        reranker.name if "/" in reranker.name else f"local/{path_segment(reranker.name)}",
+        _name(result),
         reranker.revision or (weights or "imported-run")[:12],
         MODEL_TYPES.get(reranker.family, "cross-encoder"),
         tuple(sorted(protocol.items())),
     )
+
+
+def _name(result: TaskResult) -> str:
+    """As the hub names it, where it is a model of the hub; a service's may change unseen."""
+    name = result.reranker.name
+    if result.reranker.unpinned:
+        return f"service/{path_segment(name)}"
+    return name if "/" in name else f"local/{path_segment(name)}"
+
+
+def _digest(settings: Iterable[Mapping[str, Any]]) -> str:
+    """Of the distinct ones, whatever their order."""
+    digests = sorted({digest_json(one) for one in settings})
+    return (digests[0] if len(digests) == 1 else digest_json(digests))[:8]
+
+
+def _chosen(settings: Any) -> Any:
+    """A first stage's settings without what follows from a task's card, also of its parts."""
+    if isinstance(settings, Mapping):
+        return {k: _chosen(v) for k, v in settings.items() if k not in _OF_THE_CARD}
+    return [_chosen(one) for one in settings] if isinstance(settings, list) else settings
 
 
 def _evaluated_by(result: TaskResult) -> str:

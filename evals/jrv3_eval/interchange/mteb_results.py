@@ -24,7 +24,15 @@ from ..errors import DataError, UsageError
 from ..paths import atomic_path
 from ..record import TaskResult
 from ..stored import Place, Stored, System
-from .mteb_protocol import MtebModel, metric_name, model_of, previous_results
+from .existing import refuse_other_result, refuse_same_place
+from .mteb_protocol import (
+    MtebModel,
+    is_search,
+    metric_name,
+    model_of,
+    previous_results,
+    stated,
+)
 
 LOCAL_COPY = "local-copy"  # as dataset_revision: nothing says which commit of the hub it equals
 IRDS = "ir_datasets"
@@ -64,7 +72,6 @@ class _Source(NamedTuple):
 class _Subset:
     """One record as a subset of one of mteb's tasks."""
 
-    model: MtebModel
     task: str
     split: str
     scores: Mapping[str, Any]
@@ -84,32 +91,54 @@ def mteb_files(
     left: list[LeftOut] = []
     cards = _cards({place for system in systems for place in system.tasks}, tasks_dir)
     for system in systems:
+        stages: dict[str, list[_Subset]] = {}
         for place, stored in system.tasks.items():
             source = _source(stored.result, cards.get(place))
             found = source if isinstance(source, str) else _subset(stored, source)
             if isinstance(found, str):
                 left.append(LeftOut(system.name, *place, found))
             else:
-                groups.setdefault((found.model, found.task), []).append(found)
+                stages.setdefault(stored.result.candidates.first_stage, []).append(found)
+        for subsets in stages.values():
+            together = [subset.stored.result for subset in subsets]
+            for subset in subsets:
+                model = model_of(subset.stored.result, together)
+                groups.setdefault((model, subset.task), []).append(subset)
     return [_file(model, task, subsets) for (model, task), subsets in groups.items()], left
 
 
 def write_mteb(files: Sequence[MtebFile], folder: Path) -> list[Path]:
     """Write them as `mteb.ResultCache(folder)` lays them out; returns the result files.
 
-    Scores have six decimals, as mteb writes them.
+    Scores have six decimals, as mteb writes them. Raises DataError as `check_mteb`.
     """
+    check_mteb(files, folder)
     written = []
-    cache = import_module("mteb").ResultCache(cache_path=folder)
     for file in files:
-        path = Path(cache.get_task_result_path(file.result.task_name, file.meta))
+        path = _path(file, folder)
         with atomic_path(path) as temporary:
             file.result.to_disk(temporary)
         with atomic_path(path.parent / "model_meta.json") as temporary:
-            text = json.dumps(file.meta.to_dict(), default=str, indent=4)
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(_meta_text(file), encoding="utf-8")
         written.append(path)
     return written
+
+
+def check_mteb(files: Sequence[MtebFile], folder: Path) -> None:
+    """Raise DataError where writing them would replace another result's file; writes nothing."""
+    refuse_same_place((_path(file, folder), file.records[0]) for file in files)
+    for file in files:
+        content = file.result.model_dump(mode="json")
+        refuse_other_result(_path(file, folder), content, json.loads(_meta_text(file)))
+
+
+def _path(file: MtebFile, folder: Path) -> Path:
+    cache = import_module("mteb").ResultCache(cache_path=folder)
+    return Path(cache.get_task_result_path(file.result.task_name, file.meta))
+
+
+def _meta_text(file: MtebFile) -> str:
+    return json.dumps(file.meta.to_dict(), default=str, indent=4)
 
 
 def _cards(places: Collection[Place], tasks_dir: Path | None) -> dict[Place, TaskCard]:
@@ -158,9 +187,11 @@ def _subset(stored: Stored, source: _Source) -> _Subset | str:
         "languages": languages,
         "mteb_version": version("mteb"),
     }
-    if result.reranker.family != "baseline":
+    if is_search(result):
+        scores["jrv3_eval"] = stated(result)
+    else:
         scores["previous_results_model_meta"] = previous_results(result)
-    return _Subset(model_of(result), task, split, scores, stored)
+    return _Subset(task, split, scores, stored)
 
 
 def _of_task(name: str, subset: str) -> tuple[str, list[str]]:
@@ -176,7 +207,7 @@ def _of_task(name: str, subset: str) -> tuple[str, list[str]]:
 
 
 def _file(model: MtebModel, task: str, subsets: Sequence[_Subset]) -> MtebFile:
-    _refuse_repeated(task, subsets)
+    _refuse_repeated(model, task, subsets)
     results = [subset.stored.result for subset in subsets]
     revision = _revision(task, subsets)
     scores: dict[str, list[dict[str, Any]]] = {}
@@ -203,13 +234,13 @@ def _file(model: MtebModel, task: str, subsets: Sequence[_Subset]) -> MtebFile:
     return MtebFile(meta, result, tuple(subset.stored.record for subset in subsets))
 
 
-def _refuse_repeated(task: str, subsets: Sequence[_Subset]) -> None:
+def _refuse_repeated(model: MtebModel, task: str, subsets: Sequence[_Subset]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for subset in subsets:
         place = (subset.split, str(subset.scores["hf_subset"]))
         if place in seen:
             raise DataError(
-                f"Two results of {subset.model.name} are subset {place[1]!r} of mteb's {task}, "
+                f"Two results of {model.name} are subset {place[1]!r} of mteb's {task}, "
                 "and one file holds it once.",
                 where=f"{seen[place]}\n         {subset.stored.record}",
                 next_step="name the one folder that is meant",

@@ -14,38 +14,38 @@ from typing import Any
 from ..record import TaskResult, metadata_lines, path_segment, run_metadata
 from ..stored import Stored, System
 from ..trec import read_run, write_run
+from .existing import refuse_other_run, refuse_same_place
 
 
 @dataclass(frozen=True)
 class TrecRun:
-    """One stored run and where it goes: `<system>/<suite>/<task>.run`."""
+    """One stored run and where it goes: `<record's folder>/<task>.run`."""
 
     path: PurePosixPath
     stored: Stored
 
 
 def trec_runs(systems: Sequence[System]) -> list[TrecRun]:
-    """A run for each result, in folders that are named as the systems are."""
-    folders: dict[str, str] = {}
-    for system in systems:
-        name = path_segment(system.name)
-        taken = set(folders.values())
-        number = 2
-        while name in taken:
-            name, number = f"{path_segment(system.name)}-{number}", number + 1
-        folders[system.name] = name
-    return [
-        TrecRun(PurePosixPath(folders[system.name], suite, f"{task}.run"), stored)
+    """A run for each result, in folders that are named as those of the records are.
+
+    They name model, weights, first stage, candidates, depth, order, limit and settings. Raises
+    DataError where two results have the same folder and name.
+    """
+    runs = [
+        TrecRun(PurePosixPath(*stored.result.folder().parts, f"{stored.result.task}.run"), stored)
         for system in systems
-        for (suite, task), stored in system.tasks.items()
+        for stored in system.tasks.values()
     ]
+    refuse_same_place((Path(run.path), run.stored.record) for run in runs)
+    return runs
 
 
 def write_trec(runs: Sequence[TrecRun], folder: Path) -> list[Path]:
     """Write them; scores read back as the same float32. Returns the files.
 
-    Raises DataError where a stored run is missing or damaged.
+    Raises DataError where a stored run is missing or damaged, and as `check_trec`.
     """
+    check_trec(runs, folder)
     written = []
     for run in runs:
         result = run.stored.result
@@ -53,11 +53,30 @@ def write_trec(runs: Sequence[TrecRun], folder: Path) -> list[Path]:
         write_run(
             path,
             read_run(run.stored.record.with_suffix(".run.gz")),
-            tag=path_segment(result.reranker.name),
+            tag=tag_of(result),
             header=metadata_lines(whole_metadata(result)),
         )
         written.append(path)
     return written
+
+
+def check_trec(runs: Sequence[TrecRun], folder: Path) -> None:
+    """Raise DataError where writing them would replace another result's run; writes nothing."""
+    for run in runs:
+        header = metadata_lines(whole_metadata(run.stored.result))
+        refuse_other_run(folder / run.path, header)
+
+
+def tag_of(result: TaskResult) -> str:
+    """The run's tag: the model over which candidates, to which depth, in which order, of how many.
+
+    Such as `org-model-1a2b3c4d-d100-reverse-limit50`.
+    """
+    candidates = result.candidates
+    order = [] if result.order == "first-stage" else [path_segment(result.order)]
+    limit = [] if result.limit is None else [f"limit{result.limit}"]
+    name, depth = path_segment(result.reranker.name), f"d{candidates.depth}"
+    return "-".join([name, candidates.hash[:8], depth, *order, *limit])
 
 
 def whole_metadata(result: TaskResult) -> dict[str, Any]:
@@ -68,6 +87,7 @@ def whole_metadata(result: TaskResult) -> dict[str, Any]:
     toolkit = "==".join(["jrv3-eval", environment.versions.get("jrv3-eval", "unknown")])
     return {
         **metadata,
+        "tag": tag_of(result),
         "platform": {
             "hardware": _hardware(environment.hardware),
             "operating system": {"kernel": environment.hardware.get("platform")},

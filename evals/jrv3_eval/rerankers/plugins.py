@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import (
     Distribution,
@@ -12,12 +13,14 @@ from importlib.metadata import (
     entry_points,
     version,
 )
+from typing import Any
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ..errors import MissingExtraError, UsageError
-from .protocol import Family, RerankerSettings
+from ..errors import Jrv3EvalError, MissingExtraError, UsageError
+from .protocol import Family, Reranker, RerankerInfo, RerankerSettings
 
 GROUP = "jrv3_eval.rerankers"
 ANY_CHECKPOINT = "a checkpoint: folder, hub id or package:NAME"
@@ -25,6 +28,31 @@ TAKEN = ("none", "oracle", "random", "run", "package")  # what `--model` means b
 _OWN_PACKAGE = "jrv3-eval"
 _NAME = re.compile(r"[A-Za-z][\w.-]+")  # longer than a drive's letter, and no colon or slash
 _MEMBERS = ("name", "models", "listwise", "extra", "settings", "recognises", "open")
+_TEXTS = {"models": False, "extra": True, "needs": True}  # and whether it may be None
+
+
+class CheckedFamily:
+    """A family whose members were read once, and have the right types."""
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self.name: str = members["name"]
+        self.models: str = members["models"]
+        self.listwise: bool = members["listwise"]
+        self.extra: str | None = members["extra"]
+        self.settings: type[RerankerSettings] = members["settings"]
+        self.needs: str | None = members["needs"]
+        self._recognises, self._open = members["recognises"], members["open"]
+
+    def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
+        """As the family says; raises what its code raises."""
+        return bool(self._recognises(config, files))
+
+    def open(self, target: str, settings: RerankerSettings) -> Reranker:
+        """The family's reranker; raises what its code raises, TypeError if it is none."""
+        opened: Reranker = self._open(target, settings)
+        if not isinstance(opened.info, RerankerInfo):
+            raise TypeError("the info of its reranker is no RerankerInfo")
+        return opened
 
 
 @dataclass(frozen=True)
@@ -56,18 +84,33 @@ class Plugin:
     @property
     def needs(self) -> str:
         """What a target of this family is."""
-        return str(getattr(self.family, "needs", None) or ANY_CHECKPOINT)
+        return (self.family and getattr(self.family, "needs", None)) or ANY_CHECKPOINT
 
     def recognises(self, config: Mapping[str, object], files: frozenset[str]) -> bool:
         """As the family says. Raises UsageError if the plugin is broken."""
         if isinstance(self.loaded, UsageError):
             raise self.loaded
+        with self.blamed("look at a checkpoint", ours=True):
+            return self.loaded.recognises(config, files)
+
+    @contextmanager
+    def blamed(self, what: str, *, ours: bool = False) -> Iterator[None]:
+        """Raise a UsageError that names the package where its code fails to do this.
+
+        What a family itself raises as an error of `errors` passes. ours: of this package's own
+        families too, whose faults else keep their tracebacks.
+        """
         try:
-            return bool(self.loaded.recognises(config, files))
-        except Exception as error:
+            yield
+        except Jrv3EvalError:
+            raise
+        except (Exception, SystemExit) as error:
+            if self.package == _OWN_PACKAGE and not ours:
+                raise
             raise UsageError(
-                f"The reranker family {self.name!r} (of {self.package}) fails to look at a "
-                f"checkpoint: {type(error).__name__}: {error}."
+                f"The reranker family {self.name!r} (of {self.package or 'an unknown package'}) "
+                f"fails to {what}: {_shown(error)}.",
+                next_step="report it to the authors of that package; update or uninstall it",
             ) from error
 
     def use(self) -> Family:
@@ -132,32 +175,53 @@ def _plugin(name: str, points: list[EntryPoint]) -> Plugin:
 def _load(point: EntryPoint) -> Family:
     """Raises UsageError if the entry point cannot be imported or is not a family."""
     try:
-        family: Family = point.load()
-    except Exception as error:
+        loaded: object = point.load()
+        absent = object()
+        # Read once: a member may be a property, which runs code of the package.
+        members = {name: getattr(loaded, name, absent) for name in (*_MEMBERS, "needs")}
+        if members["needs"] is absent:
+            members["needs"] = None
+        lacking = [name for name in _MEMBERS if members[name] is absent]
+        reason = f"it lacks {', '.join(lacking)}" if lacking else _wrong(members, point.name)
+    except (Exception, SystemExit) as error:  # other people's code: one of them stops nobody
         raise _unloadable(point, error) from error
-    if reason := _wrong(family, point.name):
+    if reason:
         raise UsageError(
             f"The reranker plugin {_source(point)} is not the family {point.name!r}: {reason}.",
             next_step="update or uninstall that package",
         )
-    return family
+    return CheckedFamily(members)
 
 
-def _wrong(family: Family, name: str) -> str | None:
-    """What is wrong with an object that should be the family of that name."""
-    absent = [m for m in _MEMBERS if not hasattr(family, m)]
-    if absent:
-        return f"it lacks {', '.join(absent)}"
-    if family.name != name:
-        return f"it calls itself {family.name!r}"
+def _wrong(members: Mapping[str, Any], name: str) -> str | None:
+    """What is wrong with the members of what should be the family of that name."""
+    if members["name"] != name:
+        return f"it calls itself {members['name']!r}"
     if name in TAKEN or not _NAME.fullmatch(name):
         return "that name can be no family's"
-    if not (isinstance(family.settings, type) and issubclass(family.settings, RerankerSettings)):
+    settings = members["settings"]
+    if not (isinstance(settings, type) and issubclass(settings, RerankerSettings)):
         return "its settings are no subclass of RerankerSettings"
-    return None
+    if not isinstance(members["listwise"], bool):
+        return f"its listwise is {members['listwise']!r}, not True or False"
+    for member, optional in _TEXTS.items():
+        value = members[member]
+        if not (isinstance(value, str) and value) and not (optional and value is None):
+            return f"its {member} is {value!r}, not a text{' or None' if optional else ''}"
+    uncallable = [member for member in ("recognises", "open") if not callable(members[member])]
+    return f"its {uncallable[0]} is no method" if uncallable else None
 
 
-def _unloadable(point: EntryPoint, error: Exception) -> UsageError:
+def _shown(error: BaseException) -> str:
+    """An exception on one line."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - other people's code, asked about its own failure
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _unloadable(point: EntryPoint, error: BaseException) -> UsageError:
     package = point.dist.name if point.dist else None
     step = "update or uninstall that package"
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -168,7 +232,7 @@ def _unloadable(point: EntryPoint, error: Exception) -> UsageError:
                 step = f"pip install '{package}[{extra}]'"
                 break
     return UsageError(
-        f"The reranker plugin {_source(point)} cannot be loaded: {type(error).__name__}: {error}.",
+        f"The reranker plugin {_source(point)} cannot be loaded: {_shown(error)}.",
         next_step=step,
     )
 
@@ -181,7 +245,11 @@ def _requirements(distribution: Distribution | None, extra: str) -> Iterable[Req
         except InvalidRequirement:
             continue
         marker = requirement.marker
-        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+        try:
+            wanted = marker and (marker.evaluate({"extra": extra}), marker.evaluate({"extra": ""}))
+        except (UndefinedComparison, UndefinedEnvironmentName):
+            continue
+        if wanted == (True, False):
             requirement.marker = None
             yield requirement
 

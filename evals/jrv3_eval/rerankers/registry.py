@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..checkpoint import PACKAGES, Checkpoint, open_checkpoint, refuse_remote_code
 from ..errors import UsageError, unknown
+from .masking import masked
 from .plugins import Plugin, plugins
 from .protocol import Family, Reranker
 from .settings import parse_settings
@@ -43,7 +44,8 @@ def open_reranker(spec: str, settings: Mapping[str, str] | None = None) -> Reran
     if plugin is None:
         plugin = _detect(target, known)
     family = plugin.use()
-    return family.open(target, parse_settings(family, settings or {}))
+    with plugin.blamed("open a model"):
+        return family.open(target, parse_settings(family, settings or {}))
 
 
 def _split(spec: str, known: Mapping[str, Plugin]) -> tuple[Plugin | None, str]:
@@ -63,7 +65,7 @@ def _split(spec: str, known: Mapping[str, Plugin]) -> tuple[Plugin | None, str]:
         and "/" not in prefix
         and not _is_folder(spec)
     ):
-        raise unknown("reranker family", prefix, known, where=spec)
+        raise unknown("reranker family", prefix, known, where=masked(spec))
     if not colon and not any(c in spec for c in "/\\.~") and not _is_folder(spec):
         names = (*BASELINES, *(f"{n}:TARGET" for n in known), *(f"package:{p}" for p in PACKAGES))
         names = (*names, "a folder", "a hub id (org/name)")

@@ -9,10 +9,11 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from ..errors import UsageError, unknown
+from .masking import MASK, masked, masked_value
 from .plugins import plugins
 from .protocol import Family, RerankerSettings, type_json
 
@@ -56,16 +57,17 @@ def read_pairs(pairs: Sequence[str], options: Mapping[str, str] | None = None) -
         key, equals, value = pair.partition("=")
         key = key.strip()
         if not equals or not key:
+            shown = f"={MASK}" if equals else masked(pair)
             raise UsageError(
-                f"The setting {pair!r} is not key=value.", next_step="--set max_length=512"
+                f"The setting {shown!r} is not key=value.", next_step="--set max_length=512"
             )
         if key in given:
             raise UsageError(
-                f"The setting {key!r} is given twice: {given[key]} and --set {pair}.",
+                f"The setting {key!r} is given twice: {given[key]} and --set {key}={MASK}.",
                 next_step="leave one of them out",
             )
         settings[key] = value
-        given[key] = f"--set {pair}"
+        given[key] = f"--set {key}={MASK}"  # no family says yet that it is no secret
     return settings
 
 
@@ -77,7 +79,7 @@ def parse_settings(family: Family, values: Mapping[str, str]) -> RerankerSetting
     fields = family.settings.model_fields
     for key in values:
         if key not in fields:
-            raise _unknown_setting(family, key, values[key])
+            raise _unknown_setting(family, key)
     given = {key: _value(family, key, value) for key, value in values.items()}
     try:
         settings = family.settings.model_validate(given)
@@ -87,7 +89,7 @@ def parse_settings(family: Family, values: Mapping[str, str]) -> RerankerSetting
         if key not in fields:
             raise UsageError(
                 f"The settings of {family.name} do not fit together: {_reason(first['msg'])}.",
-                where=", ".join(f"{k}={v}" for k, v in values.items()),
+                where=", ".join(masked_value(k, v) for k, v in values.items()),
             ) from error
         raise _bad_value(family, key, values.get(key), f"{_reason(first['msg'])}.") from error
     for key in values:
@@ -101,7 +103,7 @@ def settings_of(family: Family) -> list[Setting]:
     """The settings of a family: its own first, then what every family has."""
     try:
         schema = family.settings.model_json_schema(by_alias=False)
-    except PydanticInvalidForJsonSchema:  # a type of a plugin's own
+    except PydanticUserError:  # a type of a plugin's own
         schema = {}
     kinds = schema.get("properties", {})
     shared = RerankerSettings.model_fields
@@ -137,16 +139,18 @@ def _value(family: Family, key: str, value: Any) -> Any:
     return None
 
 
-def _unknown_setting(family: Family, key: str, value: str) -> UsageError:
+def _unknown_setting(family: Family, key: str) -> UsageError:
+    """Without its value: a setting that nothing knows may be a key in the wrong place."""
+    where = f"{key}={MASK}"
     fields = family.settings.model_fields
     others = [plugin.family for plugin in plugins() if plugin.family]
     having = [other.name for other in others if key in other.settings.model_fields]
     if not having:
-        return unknown(f"setting of {family.name}", key, fields, where=f"{key}={value}")
+        return unknown(f"setting of {family.name}", key, fields, where=where)
     return UsageError(
         f"{family.name} has no setting {key!r}; {' and '.join(having)} "
         f"{'has' if len(having) == 1 else 'have'} it.",
-        where=f"{key}={value}",
+        where=where,
         next_step=f"leave it out; settings of {family.name}: {', '.join(sorted(fields))}",
     )
 
@@ -155,7 +159,7 @@ def _bad_value(family: Family, key: str, value: object, why: str) -> UsageError:
     about = family.settings.model_fields[key].description
     return UsageError(
         f"Bad value for the setting {key!r} of {family.name}: {why}",
-        where=f"{key}={value}",
+        where=masked_value(key, value),
         next_step=f"{key} is: {about}" if about else None,
     )
 
