@@ -82,9 +82,15 @@ def decoder(architecture: str) -> Callable[[Path], Path]:
 
 
 def xlm_roberta(folder: Path) -> Path:
-    from models_encoders import write_xlm_roberta
+    from models_encoders import write_xlmr
 
-    return write_xlm_roberta(folder)
+    return write_xlmr(folder)
+
+
+def pylate(folder: Path) -> Path:
+    from models_late import write_pylate
+
+    return write_pylate(folder)
 
 
 BGE = (("truncation", "only_second"),)
@@ -133,6 +139,14 @@ CASES = (
         (("template", "bge-reranker-v2-gemma"),),
     ),
     Case(
+        "pylate",
+        "pylate",
+        "random BERT, PyLate's layout",
+        "late-interaction",
+        pylate,
+        ("pylate_maxsim.py",),
+    ),
+    Case(
         "mxbai-rerank",
         "mxbai-rerank",
         "random Qwen2 (as mxbai-rerank-v2)",
@@ -155,16 +169,19 @@ CASES = (
 
 def portable(made: Path, folder: Path) -> Path:
     """A copy that older versions of transformers read the same way; weights are linked."""
-    folder.mkdir()
-    for path in made.iterdir():
-        if path.suffix == ".safetensors":
-            (folder / path.name).symlink_to(path)
-        elif path.is_file():
-            shutil.copy(path, folder / path.name)
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def linked(source: str, target: str) -> None:
+        if source.endswith(".safetensors"):
+            Path(target).symlink_to(Path(source).resolve())
+        else:
+            shutil.copy(source, target)
+
+    shutil.copytree(made, folder, copy_function=linked)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    xlmr = config["model_type"] == "xlm-roberta"  # whose own class puts a pair together
+    tokenizer["tokenizer_class"] = "XLMRobertaTokenizerFast" if xlmr else "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     if rope := config.get("rope_parameters"):
         config["rope_theta"] = rope["rope_theta"]  # else they take their default
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

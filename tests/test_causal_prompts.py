@@ -286,3 +286,15 @@ def test_template_by_architecture_or_name(tmp_path: Path) -> None:
         template_for(str(tmp_path / "absent.yaml"), {}, "model")
     with pytest.raises(UsageError, match="no place for an instruction"):
         shipped_templates()["bge-reranker-v2-gemma"].instruction_for("Find rivers.")
+
+
+def test_the_documented_template_works(bytes_: Any, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "backends.md").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.split("<!-- example: template -->\n```yaml\n")[1].split("```")[0])
+    template = template_for(str(path), {}, "model")
+    made = PairReader(bytes_, template, instruction=None, max_length=2048, positions=None)
+    assert bytes_.decode(ids(made, "which river", "The Nile.")[0]) == (
+        "<|im_start|>user\nQuery: which river\nDocument: The Nile.\nIs the document relevant?"
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )

@@ -149,7 +149,8 @@ def _lead(systems: Sequence[System]) -> tuple[str, ...]:
             weights = f", weights {one.weights[:12]}" if one.weights else ""
             kind = ", listwise" if one.listwise else ", pointwise"
             shown = "" if one.family == "run" else kind  # of a run nobody knows
-            lines[f"{system.name}: {one.family}{shown}{weights}"] = None
+            unpinned = "; unpinned: its model can change unseen" if one.unpinned else ""
+            lines[f"{system.name}: {one.family}{shown}{weights}{unpinned}"] = None
     for system in systems:
         for (suite, task), stored in system.tasks.items():
             result = stored.result

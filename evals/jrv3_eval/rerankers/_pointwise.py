@@ -14,8 +14,7 @@ from pydantic import Field
 from ..device import device_kind
 from .protocol import RankingRequest, RerankerInfo, RerankerSettings, Usage
 
-# Small batches stay in a CPU's cache; an accelerator wants large ones. Measured:
-# docs/performance.md.
+# Small batches stay in a CPU's cache; an accelerator wants large ones (docs/backends.md).
 _CPU_TOKENS, _CPU_HALF_TOKENS, _TOKENS = 2_048, 4_096, 16_384
 Inputs = Mapping[str, Sequence[int]]  # input_ids, attention_mask, ... of one pair, unpadded
 
