@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from checkpoints import FAMILIES, FORCED
 from conftest import DOCUMENTS, QRELS, QUERIES, Cli, write_beir
 from jrv3_eval.metrics import evaluate_run
 from jrv3_eval.record import TaskResult
@@ -251,14 +252,13 @@ def test_a_third_party_reranker_runs_and_a_second_run_calls_no_model(
     assert json.dumps(lasting(first)) == json.dumps(lasting(second))
 
 
-@pytest.mark.parametrize("family", ["cross-encoder", "bi-encoder", "lbnl"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_checkpoint_folder_runs_and_resumes_from_the_store(
     cli: Cli, tasks_dir: Path, tmp_path: Path, family: str
 ) -> None:
-    from checkpoints import FAMILIES
-
     folder = FAMILIES[family][0](tmp_path / "ckpt")
-    arguments = ("zoo", "--tasks-dir", tasks_dir, "--model", folder, "--device", "cpu", "--json")
+    model = f"{family}:{folder}" if family in FORCED else folder
+    arguments = ("zoo", "--tasks-dir", tasks_dir, "--model", model, "--device", "cpu", "--json")
     [first] = records(cli(*arguments))
     [second] = records(cli(*arguments))
     assert (first["reranker"]["family"], first["reranker"]["name"]) == (family, "ckpt")
