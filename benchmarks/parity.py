@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -188,7 +189,7 @@ def portable(made: Path, folder: Path) -> Path:
     return folder
 
 
-def lists(data: Path, queries: int, depth: int) -> list[dict[str, object]]:
+def lists(data: Path, queries: int, depth: int) -> list[dict[str, Any]]:
     """Real lists: {"qid", "query", "documents"}, in BM25's order."""
     from jrv3_eval.trec import read_run
 
@@ -210,13 +211,13 @@ def lists(data: Path, queries: int, depth: int) -> list[dict[str, object]]:
     return found[:queries]
 
 
-def ours(case: Case, folder: Path, work: Sequence[dict[str, object]]) -> list[np.ndarray]:
+def ours(case: Case, folder: Path, work: Sequence[dict[str, Any]]) -> list[np.ndarray]:
     from jrv3_eval.rerankers import RankingRequest, open_reranker
 
     settings = {"device": "cpu", "dtype": "float32", **dict(case.settings)}
     reranker = open_reranker(f"{case.family}:{folder}", settings)
     return reranker.score(
-        [RankingRequest(str(w["qid"]), str(w["query"]), tuple(w["documents"])) for w in work]  # type: ignore[arg-type]
+        [RankingRequest(w["qid"], w["query"], tuple(w["documents"])) for w in work]
     )
 
 

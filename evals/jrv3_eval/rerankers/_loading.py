@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..checkpoint import Checkpoint
@@ -14,6 +14,7 @@ from ..device import (
     torch_dtype,
 )
 from ..errors import CheckpointError
+from .protocol import RerankerInfo, RerankerSettings, type_json
 
 LIBRARIES = ("torch", "transformers", "tokenizers")  # whose versions can change a score
 LOGIT_SCORE = "1_LogitScore/config.json"  # where sentence-transformers keeps label ids
@@ -32,6 +33,24 @@ def scoring_versions(device: str, dtype: str) -> dict[str, str]:
     if found["device"] == "cpu" and dtype != "float32":
         found["instructions"] = cpu_instructions()
     return found
+
+
+def checkpoint_info(
+    family: str,
+    checkpoint: Checkpoint,
+    settings: RerankerSettings,
+    more: Mapping[str, type_json] | None = None,
+) -> RerankerInfo:
+    """Identity of a pointwise reranker. settings: resolved; more: what they do not say."""
+    return RerankerInfo(
+        name=checkpoint.name,
+        family=family,
+        listwise=False,
+        revision=checkpoint.revision,
+        weights=checkpoint.weights,
+        settings={**settings.model_dump(exclude={"device"}), **(more or {})},
+        versions=scoring_versions(settings.device, settings.dtype),
+    )
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ._pointwise import Cut, Inputs, Pairs, distinct_pairs, usage_of
 from .protocol import RankingRequest
 
@@ -50,6 +53,16 @@ def padded(inputs: Sequence[Inputs], padding_id: int, device: Any) -> dict[str, 
         )
         for name in inputs[0]
     }
+
+
+def classify(model: Any, inputs: Sequence[Inputs], padding: int) -> NDArray[np.float32]:
+    """Logits of a classifier with one label, padded to the longest pair. float32 [len(inputs)]."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(**padded(inputs, padding, model.device)).logits
+    column: NDArray[np.float32] = logits.float().reshape(-1).cpu().numpy()
+    return column
 
 
 def _kept(

@@ -19,11 +19,11 @@ from ..embedding import (
     Kind,
     similarity_of,
 )
-from ..hashing import hash_text
 from ..paths import cache_root
+from ._encoding_once import EncodingOnce, TextGroups
 from ._loading import LOGIT_SCORE
 from .late_interaction.layout import is_late_interaction
-from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
+from .protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, type_json
 
 
 class BiEncoderSettings(RerankerSettings):
@@ -41,31 +41,20 @@ class BiEncoderSettings(RerankerSettings):
     )
 
 
-class BiEncoder:
-    """Scores by cosine or dot product; every distinct document is encoded once.
-
-    `prepare` cuts the distinct texts of the whole work list into groups; a group is encoded,
-    through the embedding cache, when a score first needs it. A call with texts that were not
-    prepared makes groups of its own.
-    """
+class BiEncoder(EncodingOnce["_Vectors"]):
+    """Scores by cosine or dot product; every distinct document is encoded once."""
 
     def __init__(
         self, info: RerankerInfo, encoder: Encoder, cache: EmbeddingCache, group_documents: int
     ) -> None:
-        self.info = info
         self._encoder = encoder
         self._cache = cache
         self._size = group_documents
-        self._prepared = self._plan(())
-        self._latest = (tuple[RankingRequest, ...](), self._prepared)
+        super().__init__(info)
 
     def load(self) -> None:
         """Load the weights now. Raises CheckpointError if they cannot be."""
         self._encoder.load()
-
-    def prepare(self, requests: Sequence[RankingRequest]) -> None:
-        """Plan the groups for a work list; encodes nothing. Replaces an earlier plan."""
-        self._prepared = self._plan(requests)
 
     def score(self, requests: Sequence[RankingRequest]) -> list[NDArray[np.float32]]:
         """Similarities as one float32 array a request, aligned with its documents.
@@ -76,74 +65,39 @@ class BiEncoder:
         plan = self._plan_for(requests)
         return [_similarities(request, *plan) for request in requests]
 
-    def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]:
-        """Tokens of each query and its documents; a document that queries share counts in each."""
-        queries, documents = self._plan_for(requests)
-        found = []
-        for request in requests:
-            query_tokens, query_cut = queries.counts([request.query])
-            tokens, cut = documents.counts(request.documents)
-            found.append(Usage(query_tokens + tokens, cut, query_cut > 0))
-        return found
-
-    def _plan(self, requests: Sequence[RankingRequest]) -> tuple[_Plan, _Plan]:
-        queries = (r.query for r in requests)
-        documents = (d for r in requests for d in r.documents)
-        return (
-            _Plan(self._cache, "query", queries, self._size),
-            _Plan(self._cache, "document", documents, self._size),
-        )
-
-    def _plan_for(self, requests: Sequence[RankingRequest]) -> tuple[_Plan, _Plan]:
-        queries, documents = self._prepared
-        if all(r.query in queries and all(d in documents for d in r.documents) for r in requests):
-            return self._prepared
-        called = tuple(requests)
-        if self._latest[0] != called:
-            self._latest = (called, self._plan(called))
-        return self._latest[1]
+    def _groups(self, kind: Kind, texts: Iterable[str]) -> _Vectors:
+        return _Vectors(self._cache, kind, texts, self._size)
 
 
-class _Plan:
-    """Distinct texts in order of first appearance, in groups that are encoded when needed."""
+class _Vectors(TextGroups):
+    """One vector a text."""
 
     def __init__(self, cache: EmbeddingCache, kind: Kind, texts: Iterable[str], size: int) -> None:
-        self._cache, self._kind, self._size = cache, kind, size
-        distinct: dict[bytes, str] = {}
-        for text in texts:
-            distinct.setdefault(hash_text(text), text)
-        self._place = {digest: place for place, digest in enumerate(distinct)}
-        self._texts = list(distinct.values())
-        self._hashes = list(distinct)
+        super().__init__(texts, size)
+        self._cache, self._kind = cache, kind
         self._rows: dict[int, tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]] = {}
-
-    def __contains__(self, text: str) -> bool:
-        return hash_text(text) in self._place
-
-    def places(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        return np.fromiter((self._place[hash_text(t)] for t in texts), np.int64, len(texts))
 
     def vectors(self, places: Iterable[int]) -> NDArray[np.float32]:
         return np.stack([self._group(p)[0][p % self._size] for p in places])
 
-    def counts(self, texts: Iterable[str]) -> tuple[int, int]:
-        """Tokens of the distinct texts, and how many of all the texts were cut."""
-        places = [self._place[hash_text(t)] for t in texts]
-        tokens = sum(int(self._group(p)[1][p % self._size]) for p in dict.fromkeys(places))
-        return tokens, sum(bool(self._group(p)[2][p % self._size]) for p in places)
+    def _counted(self, place: int) -> tuple[int, bool]:
+        _, tokens, cut = self._group(place)
+        return int(tokens[place % self._size]), bool(cut[place % self._size])
 
     def _group(
         self, place: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]:
         number = place // self._size
         if number not in self._rows:
-            span = slice(number * self._size, (number + 1) * self._size)
+            span = self._span(number)
             group = self._cache.group(self._texts[span], self._kind, hashes=self._hashes[span])
             self._rows[number] = (group.vectors, group.tokens, group.truncated)
         return self._rows[number]
 
 
-def _similarities(request: RankingRequest, queries: _Plan, documents: _Plan) -> NDArray[np.float32]:
+def _similarities(
+    request: RankingRequest, queries: _Vectors, documents: _Vectors
+) -> NDArray[np.float32]:
     if not request.documents:
         return np.zeros(0, dtype=np.float32)
     query = queries.vectors(queries.places([request.query]))[0].astype(np.float64)

@@ -13,8 +13,8 @@ from pydantic import Field
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..device import check_dtype
 from ..errors import CheckpointError, UsageError
-from ._loading import keep_head_exact, load_model, load_tokenizer, scoring_versions
-from ._pairs import Truncation, padded, read_pairs
+from ._loading import checkpoint_info, keep_head_exact, load_model, load_tokenizer
+from ._pairs import Truncation, classify, read_pairs
 from ._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from .causal.detection import has_classifier, is_decoder_classifier, labels
 from .jina_v2.layout import is_jina_v2
@@ -61,14 +61,7 @@ class CrossEncoder(PointwiseReranker):
         return read_pairs(self._tokenizer, requests, length, self._settings.truncation)
 
     def _forward(self, inputs: Sequence[Inputs]) -> NDArray[np.float32]:
-        """Logits of one batch, padded on the right to its longest pair. float32 [len(inputs)]."""
-        import torch
-
-        tensors = padded(inputs, self._tokenizer.pad_token_id, self._model.device)
-        with torch.inference_mode():
-            logits = self._model(**tensors).logits
-        column: NDArray[np.float32] = logits.float().reshape(-1).cpu().numpy()
-        return column
+        return classify(self._model, inputs, self._tokenizer.pad_token_id)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -120,15 +113,7 @@ class CrossEncoderFamily:
         check_dtype(chosen.dtype)
         length = _max_length(checkpoint, chosen.max_length)
         chosen = with_batches(chosen.model_copy(update={"max_length": length}))
-        info = RerankerInfo(
-            name=checkpoint.name,
-            family=self.name,
-            listwise=self.listwise,
-            revision=checkpoint.revision,
-            weights=checkpoint.weights,
-            settings=chosen.model_dump(exclude={"device"}),
-            versions=scoring_versions(chosen.device, chosen.dtype),
-        )
+        info = checkpoint_info(self.name, checkpoint, chosen)
         return CrossEncoder(checkpoint, chosen, info)
 
 

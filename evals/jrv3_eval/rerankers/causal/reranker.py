@@ -13,9 +13,9 @@ from pydantic import Field
 from ...checkpoint import Checkpoint
 from ...device import check_dtype
 from ...errors import CheckpointError, UsageError
-from .._loading import LOGIT_SCORE, load_tokenizer, scoring_versions
+from .._loading import LOGIT_SCORE, checkpoint_info, load_tokenizer
 from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
-from ..protocol import RankingRequest, RerankerInfo
+from ..protocol import RankingRequest
 from .detection import has_classifier, labels
 from .reading import Labels, PairReader
 from .templates import Template, template_for
@@ -56,7 +56,9 @@ class CausalReranker(PointwiseReranker):
             (settings or CausalSettings()).template, checkpoint.config, checkpoint.name
         )
         self._settings = _resolve(settings or CausalSettings(), self._template, checkpoint)
-        super().__init__(_info(checkpoint, self._settings, self._template), self._settings)
+        digest = self._template.digest[:16]  # a file's content can change
+        info = checkpoint_info(FAMILY, checkpoint, self._settings, {"template_digest": digest})
+        super().__init__(info, self._settings)
 
     def load(self) -> None:
         """Load tokenizer and weights now. Raises CheckpointError as `score` does."""
@@ -116,21 +118,6 @@ def _resolve(
         "max_length": settings.max_length or min(template.max_length, positions or 2**62),
     }
     return with_batches(settings.model_copy(update=resolved))
-
-
-def _info(checkpoint: Checkpoint, settings: CausalSettings, template: Template) -> RerankerInfo:
-    return RerankerInfo(
-        name=checkpoint.name,
-        family=FAMILY,
-        listwise=False,
-        revision=checkpoint.revision,
-        weights=checkpoint.weights,
-        settings={
-            **settings.model_dump(exclude={"device"}),
-            "template_digest": template.digest[:16],  # a file's content can change
-        },
-        versions=scoring_versions(settings.device, settings.dtype),
-    )
 
 
 def _check_head(checkpoint: Checkpoint) -> None:

@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import UsageError, unknown
 from ...hashing import digest_json
+from .._data_files import is_data_file, read_own, read_shipped
 
 _SLOT = re.compile(r"\{(query|document|instruction)\}")
-_SUFFIXES = (".yaml", ".yml")
 
 
 class _Strict(BaseModel):
@@ -123,10 +120,8 @@ class Template(_Strict):
 @cache
 def shipped_templates() -> Mapping[str, Template]:
     """The templates of known models by name, sorted."""
-    folder = files(__package__)
-    texts = {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir() if _is_yaml(p.name)}
-    found = [_parse(text, name) for name, text in texts.items()]
-    return {template.name: template for template in sorted(found, key=lambda t: t.name)}
+    found = read_shipped(__package__, Template, "template")
+    return {template.name: template for template in found}
 
 
 def template_for(wanted: str | None, config: Mapping[str, Any], model: str) -> Template:
@@ -140,13 +135,9 @@ def template_for(wanted: str | None, config: Mapping[str, Any], model: str) -> T
         return _by_architecture(config, model)
     if wanted in shipped:
         return shipped[wanted]
-    if not _is_yaml(wanted):
+    if not is_data_file(wanted):
         raise unknown("template", wanted, (*shipped, "a path that ends in .yaml"))
-    try:
-        text = Path(wanted).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The template cannot be read: {error}.", where=wanted) from error
-    return _parse(text, wanted)
+    return read_own(wanted, Template, "template")
 
 
 def _by_architecture(config: Mapping[str, Any], model: str) -> Template:
@@ -161,21 +152,3 @@ def _by_architecture(config: Mapping[str, Any], model: str) -> Template:
         "with the prompt that it was trained with; a classifier that was trained with plain pairs "
         "is cross-encoder:TARGET",
     )
-
-
-def _parse(text: str, where: str) -> Template:
-    try:
-        return Template.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise UsageError(f"The template is not YAML: {error}", where=where) from error
-    except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        raise UsageError(
-            "The template is not valid: " + "; ".join(f"{k}: {m}" if k else m for k, m in found),
-            where=where,
-            next_step="docs/backends.md shows one",
-        ) from error
-
-
-def _is_yaml(name: str) -> bool:
-    return name.endswith(_SUFFIXES)

@@ -9,16 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
-from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import UsageError, unknown
 from ...hashing import digest_json
+from .._data_files import is_data_file, read_own, read_shipped
 
 Method = Literal["listwise", "setwise", "pairwise"]
 Role = Literal["system", "user", "assistant"]
@@ -30,7 +28,6 @@ DEFAULT_PROMPTS: Mapping[Method, str] = {
 }
 _SLOT = re.compile(r"\{(query|count|rank|label|document)\}")
 _OF_A_PASSAGE = frozenset({"rank", "label", "document"})
-_SUFFIXES = (".yaml", ".yml")
 
 
 class _Strict(BaseModel):
@@ -128,10 +125,8 @@ class Prompt(_Strict):
 @cache
 def shipped_prompts() -> Mapping[str, Prompt]:
     """The prompts of published rerankers by name, sorted."""
-    folder = files(__package__)
-    texts = {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir() if _is_yaml(p.name)}
-    found = [_parse(text, name) for name, text in texts.items()]
-    return {prompt.name: prompt for prompt in sorted(found, key=lambda p: p.name)}
+    found = read_shipped(__package__, Prompt, "prompt")
+    return {prompt.name: prompt for prompt in found}
 
 
 def prompt_for(wanted: str | None, method: Method) -> Prompt:
@@ -144,8 +139,8 @@ def prompt_for(wanted: str | None, method: Method) -> Prompt:
     name = wanted or DEFAULT_PROMPTS[method]
     if name in shipped:
         prompt = shipped[name]
-    elif _is_yaml(name):
-        prompt = _read(Path(name).expanduser())
+    elif is_data_file(name):
+        prompt = read_own(name, Prompt, "prompt")
     else:
         raise unknown("prompt", name, (*shipped, "a path that ends in .yaml"))
     if prompt.method != method:
@@ -154,29 +149,3 @@ def prompt_for(wanted: str | None, method: Method) -> Prompt:
             next_step=f"set method={prompt.method}, or choose another prompt",
         )
     return prompt
-
-
-def _read(path: Path) -> Prompt:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The prompt cannot be read: {error}.", where=str(path)) from error
-    return _parse(text, str(path))
-
-
-def _parse(text: str, where: str) -> Prompt:
-    try:
-        return Prompt.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise UsageError(f"The prompt is not YAML: {error}", where=where) from error
-    except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        raise UsageError(
-            "The prompt is not valid: " + "; ".join(f"{k}: {m}" if k else m for k, m in found),
-            where=where,
-            next_step="docs/backends.md shows one",
-        ) from error
-
-
-def _is_yaml(name: str) -> bool:
-    return name.endswith(_SUFFIXES)

@@ -13,7 +13,7 @@ from pydantic import Field
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...device import check_dtype
 from ...errors import CheckpointError, UsageError
-from .._loading import load_tokenizer, scoring_versions
+from .._loading import checkpoint_info, load_tokenizer
 from .._pairs import padded
 from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
@@ -124,15 +124,7 @@ class JinaM0Family:
         )
         check_dtype(chosen.dtype)
         chosen = with_batches(chosen)
-        info = RerankerInfo(
-            name=checkpoint.name,
-            family=self.name,
-            listwise=self.listwise,
-            revision=checkpoint.revision,
-            weights=checkpoint.weights,
-            settings=chosen.model_dump(exclude={"device"}),
-            versions=scoring_versions(chosen.device, chosen.dtype),
-        )
+        info = checkpoint_info(self.name, checkpoint, chosen)
         limits = Limits(prompt=chosen.max_length or 0, document=chosen.max_doc_length or 0)
         return JinaM0(checkpoint, chosen, limits, info)
 

@@ -13,8 +13,8 @@ from pydantic import Field
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...device import check_dtype
 from ...errors import UsageError
-from .._loading import load_tokenizer, scoring_versions
-from .._pairs import padded, read_pairs
+from .._loading import checkpoint_info, load_tokenizer
+from .._pairs import classify, read_pairs
 from .._pointwise import BatchedSettings, Inputs, Pairs, PointwiseReranker, with_batches
 from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings
 from .layout import Layout, is_jina_v2, read_layout
@@ -86,14 +86,7 @@ class JinaV2(PointwiseReranker):
         return read_pieces(self._tokenizer, requests, self._limits)
 
     def _forward(self, inputs: Sequence[Inputs]) -> NDArray[np.float32]:
-        """Logits of one batch. float32 [len(inputs)]."""
-        import torch
-
-        with torch.inference_mode():
-            tensors = padded(inputs, self._layout.padding, self._model.device)
-            logits = self._model(**tensors).logits
-        column: NDArray[np.float32] = logits.float().reshape(-1).cpu().numpy()
-        return column
+        return classify(self._model, inputs, self._layout.padding)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -135,15 +128,7 @@ class JinaV2Family:
         chosen = with_batches(
             chosen.model_copy(update={"max_length": limits.piece, "max_query_length": limits.query})
         )
-        info = RerankerInfo(
-            name=checkpoint.name,
-            family=self.name,
-            listwise=self.listwise,
-            revision=checkpoint.revision,
-            weights=checkpoint.weights,
-            settings=chosen.model_dump(exclude={"device"}),
-            versions=scoring_versions(chosen.device, chosen.dtype),
-        )
+        info = checkpoint_info(self.name, checkpoint, chosen)
         return JinaV2(checkpoint, layout, chosen, limits, info)
 
 

@@ -14,11 +14,11 @@ from ...checkpoint import Checkpoint, open_checkpoint
 from ...device import check_dtype
 from ...embedding import GROUP_TEXTS, Kind
 from ...errors import UsageError
-from ...hashing import hash_text
 from ...paths import cache_root
+from .._encoding_once import EncodingOnce, TextGroups
 from .._loading import scoring_versions
 from .._pointwise import BatchedSettings, with_batches
-from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, Usage, type_json
+from ..protocol import Family, RankingRequest, RerankerInfo, RerankerSettings, type_json
 from .encoder import TokenEncoder
 from .layout import Layout, is_late_interaction, positions
 from .max_sim import max_sim
@@ -44,13 +44,8 @@ class LateInteractionSettings(BatchedSettings):
     )
 
 
-class LateInteraction:
-    """Scores by MaxSim; every distinct document is encoded once.
-
-    `prepare` cuts the distinct texts of the whole work list into groups; a group is encoded,
-    through the cache, when a score first needs it. A call with texts that were not prepared
-    makes groups of its own.
-    """
+class LateInteraction(EncodingOnce["_Vectors"]):
+    """Scores by MaxSim; every distinct document is encoded once."""
 
     def __init__(
         self,
@@ -61,18 +56,12 @@ class LateInteraction:
         *,
         mean: bool = False,
     ) -> None:
-        self.info = info
         self._encoder, self._cache, self._size, self._mean = encoder, cache, group, mean
-        self._prepared = self._plan(())
-        self._latest = (tuple[RankingRequest, ...](), self._prepared)
+        super().__init__(info)
 
     def load(self) -> None:
         """Load tokenizer and weights now. Raises CheckpointError if they cannot be."""
         self._encoder.load()
-
-    def prepare(self, requests: Sequence[RankingRequest]) -> None:
-        """Plan the groups for a work list; encodes nothing. Replaces an earlier plan."""
-        self._prepared = self._plan(requests)
 
     def score(self, requests: Sequence[RankingRequest]) -> list[NDArray[np.float32]]:
         """MaxSim as one float32 array a request, aligned with its documents.
@@ -82,83 +71,43 @@ class LateInteraction:
         queries, documents = self._plan_for(requests)
         return [_scores(request, queries, documents, self._mean) for request in requests]
 
-    def usage(self, requests: Sequence[RankingRequest]) -> list[Usage]:
-        """Tokens of each query and its documents; a document that queries share counts in each."""
-        queries, documents = self._plan_for(requests)
-        found = []
-        for request in requests:
-            query_tokens, query_cut = queries.counts([request.query])
-            tokens, cut = documents.counts(request.documents)
-            found.append(Usage(query_tokens + tokens, cut, query_cut > 0))
-        return found
-
-    def _plan(self, requests: Sequence[RankingRequest]) -> tuple[_Plan, _Plan]:
-        queries = (r.query for r in requests)
-        documents = (d for r in requests for d in r.documents)
-        return (
-            _Plan(self._cache, "query", queries, self._size),
-            _Plan(self._cache, "document", documents, self._size),
-        )
-
-    def _plan_for(self, requests: Sequence[RankingRequest]) -> tuple[_Plan, _Plan]:
-        queries, documents = self._prepared
-        if all(r.query in queries and all(d in documents for d in r.documents) for r in requests):
-            return self._prepared
-        called = tuple(requests)
-        if self._latest[0] != called:
-            self._latest = (called, self._plan(called))
-        return self._latest[1]
+    def _groups(self, kind: Kind, texts: Iterable[str]) -> _Vectors:
+        return _Vectors(self._cache, kind, texts, self._size)
 
 
-class _Plan:
-    """Distinct texts in order of first appearance, in groups that are encoded when needed."""
+class _Vectors(TextGroups):
+    """A vector a token of each text."""
 
     def __init__(
         self, cache: TokenVectorCache, kind: Kind, texts: Iterable[str], size: int
     ) -> None:
-        self._cache, self._kind, self._size = cache, kind, size
-        distinct: dict[bytes, str] = {}
-        for text in texts:
-            distinct.setdefault(hash_text(text), text)
-        self._place = {digest: place for place, digest in enumerate(distinct)}
-        self._texts = list(distinct.values())
-        self._hashes = list(distinct)
+        super().__init__(texts, size)
+        self._cache, self._kind = cache, kind
         self._keys: dict[int, str] = {}
-        self._counted: dict[int, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
-
-    def __contains__(self, text: str) -> bool:
-        return hash_text(text) in self._place
-
-    def places(self, texts: Iterable[str]) -> list[int]:
-        return [self._place[hash_text(text)] for text in texts]
+        self._counts: dict[int, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
 
     def vectors(self, place: int) -> NDArray[np.float32]:
         return self._group(place // self._size).text(place % self._size)
 
-    def counts(self, texts: Iterable[str]) -> tuple[int, int]:
-        """Tokens of the distinct texts, and how many of all the texts were cut."""
-        places = self.places(texts)
-        tokens = sum(int(self._counts(p)[0][p % self._size]) for p in dict.fromkeys(places))
-        return tokens, sum(bool(self._counts(p)[1][p % self._size]) for p in places)
-
-    def _counts(self, place: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def _counted(self, place: int) -> tuple[int, bool]:
         number = place // self._size
-        if number not in self._counted:
+        if number not in self._counts:
             self._group(number)
-        return self._counted[number]
+        tokens, cut = self._counts[number]
+        return int(tokens[place % self._size]), bool(cut[place % self._size])
 
     def _group(self, number: int) -> TokenVectors:
         """A group, as the cache has it or encodes it now."""
-        span = slice(number * self._size, (number + 1) * self._size)
+        span = self._span(number)
         if number not in self._keys:
             self._keys[number] = self._cache.key(self._kind, self._hashes[span])
         group = self._cache.group(self._keys[number], self._texts[span], self._kind)
-        self._counted[number] = (group.tokens, group.truncated)
+        self._counts[number] = (group.tokens, group.truncated)
         return group
 
 
 def _scores(
-    request: RankingRequest, queries: _Plan, documents: _Plan, mean: bool
+    request: RankingRequest, queries: _Vectors, documents: _Vectors, mean: bool
 ) -> NDArray[np.float32]:
     if not request.documents:
         return np.zeros(0, dtype=np.float32)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What a call raised in its thread."""
+
+    error: BaseException
 
 
 def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurrency: int) -> list[T]:
@@ -20,7 +28,7 @@ def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurren
     if count <= 1 or concurrency <= 1:
         return [call(i, stop) for i in range(count)]
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T | _Failed]] = queue.SimpleQueue()
     for i in range(count):
         waiting.put(i)
 
@@ -31,19 +39,19 @@ def in_parallel(call: Callable[[int, threading.Event], T], count: int, concurren
             except queue.Empty:
                 return
             try:
-                done.put((i, call(i, stop), None))
+                done.put((i, call(i, stop)))
             except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-                done.put((i, None, error))
+                done.put((i, _Failed(error)))
 
     results: dict[int, T] = {}
     try:
         for _ in range(min(count, concurrency)):
             threading.Thread(target=work, daemon=True).start()  # the program may end before it
         while len(results) < count:
-            i, result, error = done.get()
-            if error is not None:
-                raise error
-            results[i] = result  # type: ignore[assignment]
+            i, result = done.get()
+            if isinstance(result, _Failed):
+                raise result.error
+            results[i] = result
     finally:
         stop.set()
     return [results[i] for i in range(count)]
@@ -55,19 +63,19 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     The call runs in a thread of its own, since looking up a name and reading bytes that trickle
     in cannot be ended from outside: a late one is left behind, and does not keep the program up.
     """
-    done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[T | _Failed] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            done.put((call(), None))
+            done.put(call())
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            done.put((None, error))
+            done.put(_Failed(error))
 
     threading.Thread(target=work, daemon=True).start()
     try:
-        result, error = done.get(timeout=seconds)
+        result = done.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
+    if isinstance(result, _Failed):
+        raise result.error
+    return result
